@@ -1,0 +1,153 @@
+"""The CloudEvents envelope of a fact, in its structured and binary modes. EVENTS section 1."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import unquote
+
+import orjson
+
+from events.fields import Data, instant, is_storable
+
+CONTENT_TYPE: Final = "application/cloudevents+json"
+FORESIGHT: Final = timedelta(minutes=5)
+TENANT: Final = re.compile(r"[a-z0-9-]{1,40}")
+SPECVERSION: Final = "1.0"
+
+
+class Refused(ValueError):
+    """A record that is no fact: where it fails, and the rule it breaks."""
+
+    def __init__(self, field: str, rule: str, code: str = "schema") -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field, self.rule, self.code = field, rule, code
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A fact as the log took it. Times are UTC; `data` is None for a type this version does not know."""
+
+    tenant: str
+    subject: str
+    source: str
+    id: str
+    type: str
+    occurred_at: datetime
+    recorded_at: datetime
+    data: Data | None
+    raw: bytes
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        return (self.subject, self.source, self.id)
+
+    @property
+    def place(self) -> tuple[datetime, datetime, str, str, str]:
+        """Its place in history order. DOMAIN section 2; the subject settles a tie between merged records."""
+        return (self.occurred_at, self.recorded_at, self.source, self.id, self.subject)
+
+    @property
+    def name(self) -> str:
+        """How findings name it."""
+        return f"{self.source}#{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The context attributes of one record, checked, before its data is read."""
+
+    tenant: str
+    subject: str
+    source: str
+    id: str
+    type: str
+    time: datetime
+    recorded_at: datetime
+    content: dict[str, Any]
+
+
+def parsed(value: bytes) -> dict[str, Any]:
+    """The JSON object of a structured record. From Kafka, the last of two equal keys counts."""
+    try:
+        content = orjson.loads(value)
+    except orjson.JSONDecodeError as wrong:
+        raise Refused("(record)", f"is not JSON in UTF-8: {wrong.msg}", "json") from None
+    if not isinstance(content, dict):
+        raise Refused("(record)", "must be a JSON object", "json")
+    return content
+
+
+def of_binary(headers: Iterable[tuple[str, bytes | None]], value: bytes) -> dict[str, Any]:
+    """The structured form of a record in binary mode: `ce_*` headers, and the value as data."""
+    content: dict[str, Any] = {}
+    for name, raw in headers:
+        if not name.lower().startswith("ce_"):
+            continue
+        if raw is None:
+            raise Refused(name, "a header without a value", "header")
+        try:
+            content[name[3:].lower()] = unquote(raw.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise Refused(name, "a header that is not UTF-8", "header") from None
+    content["datacontenttype"] = "application/json"
+    content["data"] = parsed(value) if value else {}
+    return content
+
+
+def envelope(content: dict[str, Any], recorded_at: datetime | None = None) -> Envelope:
+    """Check the context attributes. `recorded_at` replaces `recordedtime` at the intake's door.
+
+    Raises `Refused` naming the attribute and the rule.
+    """
+    if content.get("specversion") != SPECVERSION:
+        raise Refused("specversion", 'must be "1.0"')
+    tenant = content.get("tenant", "default")
+    if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
+        raise Refused("tenant", "must be 1 to 40 of a-z, 0-9 and -")
+    subject = _text(content, "subject", 128)
+    time = _time(content, "time")
+    recorded = recorded_at or _time(content, "recordedtime")
+    if time - recorded > FORESIGHT:
+        raise Refused("time", "lies more than 5 minutes after recordedtime", "future")
+    key = content.get("partitionkey")
+    if key is not None and key != f"{tenant}|{subject}":
+        raise Refused("partitionkey", "must be tenant|subject", "partitionkey")
+    if not isinstance(content.get("data", {}), dict):
+        raise Refused("data", "must be a JSON object")
+    return Envelope(
+        tenant, subject, _text(content, "source", 1024), _text(content, "id", 128), _text(content, "type", 256),
+        min(time, recorded), recorded, content,
+    )  # fmt: skip
+
+
+def _text(content: dict[str, Any], name: str, longest: int) -> str:
+    value = content.get(name)
+    if not isinstance(value, str) or not 1 <= len(value) <= longest:
+        raise Refused(name, f"must be a text of 1 to {longest} characters")
+    return value
+
+
+def _time(content: dict[str, Any], name: str) -> datetime:
+    try:
+        return instant(content.get(name))
+    except ValueError as wrong:
+        raise Refused(name, str(wrong)) from None
+
+
+def partition_key(tenant: str, subject: str) -> str:
+    """The record key that gives all facts of one patient one order."""
+    return f"{tenant}|{subject}"
+
+
+def storable(content: dict[str, Any], value: bytes) -> None:
+    """Refuse what no text column keeps: a NUL, or half a surrogate pair, anywhere in the record."""
+    if b"\\u" in value and not is_storable(content):
+        raise Refused("(record)", "holds a NUL character or a lone surrogate")
+
+
+def written(at: datetime) -> str:
+    """An instant in UTC with `Z`, without trailing zeros, as the contract writes it."""
+    text = at.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return f"{text}Z"

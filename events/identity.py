@@ -1,0 +1,24 @@
+"""What makes two records one fact, and what makes them contradict each other. EVENTS section 1, DOMAIN section 2."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid5
+
+import rfc8785
+
+NOT_CONTENT = frozenset({"recordedtime", "traceparent", "tenant", "partitionkey"})
+ALERTS = UUID("0d0c2f4e-9a3b-5c57-8b68-5f1c7a6f2b10")
+
+
+def canonical(content: dict[str, Any]) -> bytes:
+    """Canonical JSON (RFC 8785) of what the emitter said, without what the way to us adds."""
+    said = {name: value for name, value in content.items() if name not in NOT_CONTENT}
+    try:
+        return bytes(rfc8785.dumps(said))
+    except rfc8785.CanonicalizationError:  # integers beyond 2**53 have no canonical form there
+        return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def alert_id(tenant: str, finding: str, n: int) -> str:
+    """The CloudEvents id of the n-th thing said of a finding. EVENTS section 4."""
+    return str(uuid5(ALERTS, f"{tenant}|{finding}|{n}"))

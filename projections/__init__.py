@@ -1,0 +1,1 @@
+"""What the facts look like: pure folds from facts to cases, claims and findings (DOMAIN.md)."""

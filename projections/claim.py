@@ -1,0 +1,637 @@
+"""A claim as its facts have left it: what is owed, since when, until when. DOMAIN section 4."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+from events.claims import ClaimAnswered, ClaimRegistered
+from projections.clocks import OUTLIVING, PAUSABLE, Clock, ClockName
+from projections.jurisdictions import Jurisdiction, Rules
+from projections.pauses import Pause, PauseBook
+from projections.policy import Policy
+from projections.working_days import Allowance, Calendar, put_off, put_off_moment
+
+ClaimState = Literal["open", "answered", "withdrawn", "concluded", "transferred", "ended"]
+DAY = timedelta(days=1)
+MEDIATION_DAYS = 8
+CHASES = 2
+LADDER = ("U0", "U1", "U2", "U3", "U4", "U5")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the explanation: which fact (none for a deadline) did what to which clock, by which rule."""
+
+    at: datetime
+    fact: str
+    code: str
+    clock: str | None = None
+    instance: int | None = None
+    when: datetime | None = None
+    word: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What may move the due moment of `answer`: a holding reply's promise, or the date agreed."""
+
+    at: datetime
+    target: datetime
+    limit: datetime | None
+    is_hold: bool
+    fact: str
+
+
+@dataclass(slots=True)
+class Contribution:
+    """One department's part of a joint answer."""
+
+    fact: str
+    department: str
+    asked_at: datetime
+    due_at: datetime
+    is_late: bool = False
+    is_over: bool = False
+
+    @property
+    def opened_at(self) -> datetime:
+        return max(self.asked_at, self.due_at)
+
+
+@dataclass(slots=True)
+class Missed:
+    """Since when a finding about this claim has been so, and whether it still is."""
+
+    opened_at: datetime
+    level: str | None = None
+    is_open: bool = True
+
+
+@dataclass(slots=True)
+class Claim:
+    """A claim from its registration on. Methods take facts in history order; `advance` lets deadlines pass."""
+
+    id: str
+    fact: str
+    said: ClaimRegistered
+    t0: datetime
+    jurisdiction: Jurisdiction
+    policy: Policy
+    rules: Rules
+    has_begun: bool = False
+    is_over: bool = False
+    is_out: bool = False
+    state: ClaimState = "open"
+    answered_at: datetime | None = None
+    answered_issues: set[str] = field(default_factory=set)
+    last_unit: tuple[datetime, str] | None = None
+    clocks: list[Clock] = field(default_factory=list)
+    current: dict[str, Clock] = field(default_factory=dict)
+    pauses: PauseBook = field(default_factory=PauseBook)
+    shifts: list[Shift] = field(default_factory=list)
+    waiting: list[tuple[datetime, str | None, str]] = field(default_factory=list)
+    contributions: list[Contribution] = field(default_factory=list)
+    chases: list[str] = field(default_factory=list)
+    chases_since_outbound: int = 0
+    inbounds: set[str] = field(default_factory=set)
+    unanswered: Missed | None = None
+    deemed: Missed | None = None
+    missed: dict[str, Missed] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    next_due: datetime | None = None
+    now: datetime | None = None
+
+    @property
+    def calendar(self) -> Calendar:
+        return self.jurisdiction.calendar
+
+    @property
+    def is_awaited(self) -> bool:
+        """Begun and not over: an open claim."""
+        return self.has_begun and not self.is_over
+
+    # -- beginning -----------------------------------------------------------------------------------------------
+
+    def begin(self, department: str | None) -> None:
+        """The first time it was said: t0. Clocks start there."""
+        self.has_begun = True
+        self.now = self.t0
+        self.rules = rules = self.jurisdiction.rules_at(self.t0)
+        if rules.acknowledge is not None:
+            self._start(
+                "acknowledge",
+                self.t0,
+                rules.acknowledge.end(self.calendar, self.t0),
+                self.fact,
+            )
+        if rules.final is not None:
+            self._start("final", self.t0, rules.final.end(self.calendar, self.t0), self.fact)
+        self._start_answer(self.t0, self.fact)
+        self._start_update(self.t0, self.fact)
+        self.enter(self.t0, department, self.fact)
+        self._settle(self.t0)
+
+    def _start(self, name: ClockName, at: datetime, due: datetime | None, fact: str, about: str | None = None) -> Clock:
+        """Start an instance; a clock that pauses stop has its due moment worked out, the others are given theirs."""
+        instance = sum(clock.name == name for clock in self.clocks) + 1
+        clock = Clock(name, instance, at, due or at, fact, about)
+        self.clocks.append(clock)
+        self.current[name] = clock
+        if due is None:
+            if (pause := self.pauses.credited) is not None:
+                clock.pauses.append(pause)
+            clock.due_at = self._due(clock)
+        self._tell(at, fact, "started", clock, clock.due_at)
+        return clock
+
+    def _start_answer(self, at: datetime, fact: str) -> None:
+        self.shifts = []
+        self._start("answer", at, None, fact)
+
+    def _start_update(self, at: datetime, fact: str) -> None:
+        self._start(
+            "update",
+            at,
+            Allowance(self.policy.update_working_days).end(self.calendar, at),
+            fact,
+        )
+
+    # -- due moments ---------------------------------------------------------------------------------------------
+
+    def _due(self, clock: Clock) -> datetime:
+        """The due moment of a clock that pauses stop, from its start and the pauses that stopped it."""
+        if clock.name == "answer":
+            return self._answer_due(clock)
+        n = self.policy.next_working_days if clock.name == "next" else self.policy.visit_working_days
+        return self._last_day_end(clock, Allowance(n), clock.pauses)
+
+    def _answer_due(self, clock: Clock) -> datetime:
+        """The due moment of an instance of `answer`: its start, the pauses, and what moved it in their order."""
+        final, holds = self.current.get("final"), 0
+        moved: Shift | None = None
+        for shift in self.shifts if clock is self.current["answer"] else ():
+            then = self._answer_due_then(clock, moved, shift.at)
+            if not shift.at < then or (shift.is_hold and holds >= self.policy.holds):
+                continue
+            ends = (shift.target, shift.limit, None if final is None else final.due_at)
+            reached = min(at for at in ends if at is not None)
+            if reached > then:
+                moved, holds = replace(shift, target=reached), holds + shift.is_hold
+        return self._answer_due_then(clock, moved, None)
+
+    def _answer_due_then(self, clock: Clock, moved: Shift | None, then: datetime | None) -> datetime:
+        """The due moment as it was at an instant: only the pauses opened by then, each with its actual end.
+
+        A date that was promised is absolute: the pauses opened before the promise do not move it.
+        """
+        calendar, allowance = self.calendar, self.rules.answer
+        pauses = [pause for pause in clock.pauses if then is None or pause.start <= then]
+        if moved is not None:
+            later = [pause for pause in pauses if pause.start >= moved.at]
+            return self._put_off(calendar.day_of(moved.at), calendar.day_of(moved.target) - DAY, later)
+        promised = self.said.due_at if clock.instance == 1 else None
+        if promised is None:
+            return self._last_day_end(clock, allowance, pauses)
+        first, spans = calendar.day_of(clock.started_at) + DAY, [pause.span for pause in pauses]
+        if isinstance(promised, datetime):
+            return put_off_moment(calendar, first, promised, spans, working=allowance.counts_working_days)
+        return self._put_off(first - DAY, promised, pauses)
+
+    def _last_day_end(self, clock: Clock, allowance: Allowance, pauses: list[Pause]) -> datetime:
+        last = allowance.last_day(self.calendar, clock.started_at)
+        working = allowance.counts_working_days
+        return self._put_off(self.calendar.day_of(clock.started_at), last, pauses, working=working)
+
+    def _put_off(self, zero: date, last: date, pauses: list[Pause], *, working: bool | None = None) -> datetime:
+        """The end of a last day, later by the countable days after day 0 that the pauses took."""
+        if not pauses:
+            return self.calendar.end_of(last)
+        working = self.rules.answer.counts_working_days if working is None else working
+        spans = [pause.span for pause in pauses]
+        return self.calendar.end_of(put_off(self.calendar, zero + DAY, last, spans, working=working))
+
+    def _shift(
+        self,
+        at: datetime,
+        target: datetime,
+        limit: datetime | None,
+        fact: str,
+        *,
+        is_hold: bool,
+    ) -> None:
+        clock = self.current["answer"]
+        if not clock.is_running:
+            return
+        before = clock.due_at
+        self.shifts.append(Shift(at, target, limit, is_hold, fact))
+        clock.due_at = self._answer_due(clock)
+        code = "moved" if clock.due_at > before else "not_moved"
+        self._tell(at, fact, f"{'hold' if is_hold else 'agreed'}_{code}", clock, clock.due_at)
+
+    def _end_of(self, when: datetime | date) -> datetime:
+        """The end of a local day, given as a date or by an instant in it."""
+        return self.calendar.end_of(self.calendar.day_of(when) if isinstance(when, datetime) else when)
+
+    def _due_moment(self, when: datetime | date) -> datetime:
+        """A due moment given in data: an instant is itself, a date ends at its end."""
+        return when if isinstance(when, datetime) else self.calendar.end_of(when)
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+
+    def receive(  # noqa: PLR0913 - what an inbound is judged by
+        self,
+        at: datetime,
+        contact: str,
+        fact: str,
+        *,
+        courtesy: bool,
+        invited: bool,
+        ends_pause: bool,
+    ) -> None:
+        """An inbound that names the claim: it may end a pause, be a chase, and start `next`."""
+        self.inbounds.add(contact)
+        listed = contact in self.said.contacts
+        pause = self.pauses.credited
+        if not (
+            self.is_over or listed or courtesy or invited or (pause is not None and pause.reason == "waiting_claimant")
+        ):
+            self.chases.append(fact)
+            self.chases_since_outbound += 1
+            self._tell(at, fact, "chased")
+        if pause is not None and ends_pause:
+            self._end_pause(at, fact, "pause_ended_by_message")
+        if not (listed or courtesy or self.is_over):
+            self._wait(at, contact, fact)
+        self._settle(at)
+
+    def _wait(self, at: datetime, contact: str | None, fact: str) -> None:
+        if self.is_out:
+            return
+        self.waiting.append((at, contact, fact))
+        if len(self.waiting) == 1:
+            self._start_next()
+
+    def _start_next(self) -> None:
+        at, contact, fact = self.waiting[0]
+        self._start("next", at, None, fact, contact)
+
+    # -- what goes out -------------------------------------------------------------------------------------------
+
+    def send(self, at: datetime, fact: str, unit: str, kind: str, in_reply_to: Iterable[str]) -> None:
+        """A delivered `contact.sent` to the claimant that names the claim."""
+        named = frozenset(in_reply_to)
+        self.outbound(at, fact, unit)
+        if kind in ("answer", "information", "callback"):
+            self._reply(at, fact, named or None)
+        self._settle(at)
+
+    def handle(self, at: datetime, contact: str, fact: str) -> None:
+        """One of its inbounds was dealt with, as answered or partial: a patient answered on the telephone was answered."""
+        self.outbound(at, fact, fact)
+        self._reply(at, fact, frozenset({contact}))
+        self._settle(at)
+
+    def outbound(self, at: datetime, fact: str, unit: str, *, renew: bool = True) -> None:
+        """Anything delivered to the claimant: `update` is met and starts anew. One unit is one outbound."""
+        self.chases_since_outbound = 0
+        if self.is_over or self.is_out or self.last_unit == (at, unit):
+            return
+        self.last_unit = (at, unit)
+        self._meet(self.current["update"], at, fact)
+        if renew:
+            self._start_update(at, fact)
+
+    def _reply(self, at: datetime, fact: str, named: frozenset[str] | None) -> None:
+        """The inbounds answered: those named, or all. The oldest one left runs on in a clock of its own."""
+        head = self.waiting[0] if self.waiting else None
+        self.waiting = [w for w in self.waiting if named is not None and w[1] not in named]
+        if head is None or head in self.waiting:
+            return
+        self._meet(self.current["next"], at, fact)
+        if self.waiting:
+            self._start_next()
+
+    def acknowledge(  # noqa: PLR0913 - what an acknowledgement is judged by
+        self,
+        at: datetime,
+        fact: str,
+        unit: str,
+        expected_at: datetime | date | None,
+        *,
+        full: bool,
+        automatic: bool,
+    ) -> None:
+        """A valid `claim.acknowledged`: full when it has a reference, a contact name and an expected date."""
+        if full or not automatic:
+            self.outbound(at, fact, unit)
+        if full and not self.is_over and not self.is_out:
+            clock = self.current.get("acknowledge")
+            first = clock is not None and clock.is_awaited
+            if clock is not None:
+                self._meet(clock, at, fact)
+            if first and self.rules.agreed_date and expected_at is not None and self.current["answer"].instance == 1:
+                self._shift(at, self._end_of(expected_at), None, fact, is_hold=False)
+        elif not full and automatic:
+            self._tell(at, fact, "bare_acknowledgement")
+        self._settle(at)
+
+    def hold(self, at: datetime, fact: str, unit: str, promised_at: datetime | date | None) -> None:
+        """A holding reply: an outbound, never an answer; its promise may move `answer`, within limits."""
+        self.outbound(at, fact, unit)
+        self._tell(
+            at,
+            fact,
+            "held",
+            None,
+            None if promised_at is None else self._end_of(promised_at),
+        )
+        if promised_at is not None and not self.is_over:
+            limit = self.calendar.end_of_working_days(at, self.policy.hold_working_days)
+            self._shift(at, self._end_of(promised_at), limit, fact, is_hold=True)
+        self._settle(at)
+
+    def answer(self, at: datetime, fact: str, unit: str, said: ClaimAnswered) -> bool:
+        """A valid `claim.answered` (validated and delivered); True if the claim is completely answered with it."""
+        self._meet_all("commission", at, fact)
+        issues = frozenset(self.said.issues)
+        self.answered_issues |= issues & frozenset(said.issues) if said.issues else issues
+        complete = self.answered_issues >= issues
+        self.outbound(at, fact, unit, renew=not complete)
+        self._reply(at, fact, None)
+        if not self.is_over:
+            self._tell(at, fact, "answered" if complete else "partly_answered")
+            if complete:
+                self._complete(at, fact)
+        self._settle(at)
+        return complete
+
+    def _complete(self, at: datetime, fact: str) -> None:
+        for name in ("acknowledge", "answer", "final"):
+            if (clock := self.current.get(name)) is not None:
+                self._meet(clock, at, fact)
+        self.answered_at = at
+        self._end(at, "answered", fact)
+
+    # -- pauses --------------------------------------------------------------------------------------------------
+
+    def pause(self, at: datetime, fact: str, reason: str, until: datetime | date | None) -> None:
+        if self.is_over:
+            return
+        end = None if until is None else self._due_moment(until)
+        late = not self.current["answer"].is_running
+        judged = self.pauses.open(fact, reason, at, end, self.calendar, self.policy, late=late)
+        if judged is None:
+            self._tell(at, fact, "pause_ignored")
+        elif judged.end is None:
+            self._tell(at, fact, "pause_refused", word=reason)
+        else:
+            for clock in self.clocks:
+                if clock.is_running and clock.name in PAUSABLE:
+                    clock.pauses.append(judged)
+                    clock.due_at = self._due(clock)
+            self._tell(at, fact, "paused", self.current["answer"], self.current["answer"].due_at, reason)
+        self._settle(at)
+
+    def resume(self, at: datetime, fact: str) -> None:
+        if self.pauses.credited is not None:
+            self._end_pause(at, fact, "resumed")
+        else:
+            self.pauses.finish()
+        self._settle(at)
+
+    def _end_pause(self, at: datetime, fact: str, code: str) -> None:
+        pause = self.pauses.credited
+        self.pauses.end(at)
+        for clock in self.clocks:
+            if pause in clock.pauses:
+                clock.due_at = self._due(clock)
+        self._tell(at, fact, code, self.current["answer"], self.current["answer"].due_at)
+
+    # -- its course ----------------------------------------------------------------------------------------------
+
+    def withdraw(self, at: datetime, fact: str, state: ClaimState) -> None:
+        """Withdrawn by the claimant or with its case, or ended with a case that was a duplicate."""
+        if not self.is_over:
+            self._tell(at, fact, state)
+            self._end(at, state, fact)
+        self._settle(at)
+
+    def reopen(self, at: datetime, fact: str) -> None:
+        """On a claim that is over, answers before it no longer complete. Reopening does not forgive."""
+        if not self.is_over:
+            self._tell(at, fact, "reopened_nothing")
+            return
+        self.is_over = self.is_out = False
+        self.state, self.answered_at = "open", None
+        self.answered_issues = set()
+        self._tell(at, fact, "reopened")
+        final = self.current.get("final")
+        if final is not None and final.state in ("cancelled", "breached"):
+            final.stopped, final.since = False, at
+            final.state = "running" if final.state == "cancelled" else final.state
+        self._start_answer(at, fact)
+        self._start_update(at, fact)
+        self._wait(at, None, fact)
+        self._settle(at)
+
+    def conclude(self, at: datetime, fact: str) -> None:
+        """The file is closed; without a complete answer only the state changes."""
+        self.state = "concluded"
+        self._tell(at, fact, "concluded")
+
+    def transfer_out(self, at: datetime, fact: str) -> None:
+        """Sent to another organisation: `answer` and `final` run on, the patient is still waiting."""
+        if self.is_over:
+            return
+        self.state, self.is_out = "transferred", True
+        self.waiting = []
+        for clock in self.clocks:
+            if clock.name in ("acknowledge", "update", "next", "visit"):
+                clock.stop()
+        self._tell(at, fact, "transferred_out")
+        self._settle(at)
+
+    def _end(self, at: datetime, state: ClaimState, fact: str) -> None:
+        self.is_over, self.state = True, state
+        for clock in self.clocks:
+            if clock.name not in OUTLIVING:
+                clock.stop()
+        self.waiting = []
+        self.pauses.finish()
+        for part in self.contributions:
+            part.is_over = True
+        self._tell(at, fact, "over")
+
+    # -- departments ---------------------------------------------------------------------------------------------
+
+    def enter(self, at: datetime, department: str | None, fact: str) -> None:
+        """The claim's case enters a department: the old department's `visit` clock is gone, a new one starts."""
+        old = self.current.get("visit")
+        if old is not None and old.about != department:
+            old.stop()
+        if department is None or self.is_over or self.is_out:
+            return
+        self._start("visit", at, None, fact, department)
+        self._settle(at)
+
+    def act(self, at: datetime, department: str, fact: str) -> None:
+        """A person of a department acted on the case, not without substance: its `visit` clock is met."""
+        clock = self.current.get("visit")
+        if clock is not None and clock.about == department:
+            self._meet(clock, at, fact)
+            self._settle(at)
+
+    def ask(self, at: datetime, fact: str, department: str, due_at: datetime | date | None) -> None:
+        """A department is asked for its part of a joint answer."""
+        if self.is_over:
+            return
+        allowance = Allowance(self.policy.contribution_working_days)
+        due = allowance.end(self.calendar, at) if due_at is None else self._due_moment(due_at)
+        self.contributions.append(Contribution(fact, department, at, due))
+        self._tell(at, fact, "contribution_asked", None, due, department)
+        self._settle(at)
+
+    def provide(self, at: datetime, fact: str, department: str) -> None:
+        """A department gave its part."""
+        for part in self.contributions:
+            if part.department == department:
+                part.is_over = True
+        self._tell(at, fact, "contribution_given", word=department)
+        self._settle(at)
+
+    # -- mediation and commission --------------------------------------------------------------------------------
+
+    def mediate(self, at: datetime, fact: str, starts: ClockName | None, meets: ClockName | None) -> None:
+        """A step of the mediation: it meets the clock it answers and starts the one that follows, over or not."""
+        if meets is not None:
+            self._meet_all(meets, at, fact)
+        if starts is not None:
+            self._start(starts, at, Allowance(days=MEDIATION_DAYS).end(self.calendar, at), fact)
+        self._settle(at)
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def advance(self, to: datetime) -> datetime | None:
+        """Let every deadline up to an instant fire, in order. The last moment at which one did, if any."""
+        fired = None
+        while (due := self._next_event()) is not None and due <= to:
+            fired = due
+            self._fire(due)
+        if fired is not None or (self.next_due is not None and self.next_due <= to):
+            self._settle(to)
+        return fired
+
+    def _next_event(self) -> datetime | None:
+        moments = [clock.due_at for clock in self.clocks if clock.is_running]
+        moments += [part.due_at for part in self.contributions if not part.is_over and not part.is_late]
+        pause = self.pauses.credited
+        if pause is not None and pause.end is not None:
+            moments.append(pause.end)
+        if (worse := self._worsens_at()) is not None:
+            moments.append(worse)
+        return min(moments, default=None)
+
+    def _worsens_at(self) -> datetime | None:
+        """When an unanswered claim has taken twice its allowance, if that still raises its step."""
+        clock = self.current["answer"]
+        if self.is_over or clock.state != "breached" or self.unanswered is None or self.unanswered.level != "U3":
+            return None
+        return clock.started_at + 2 * max(timedelta(), clock.due_at - clock.started_at)
+
+    def _fire(self, due: datetime) -> None:
+        pause = self.pauses.credited
+        if pause is not None and pause.end is not None and pause.end <= due:
+            self._end_pause(pause.end, "", "pause_ran_out")
+        for clock in sorted(self.clocks, key=lambda c: (c.due_at, c.name, c.instance)):
+            if clock.is_running and clock.due_at <= due:
+                self._breach(clock)
+        for part in self.contributions:
+            if part.due_at <= due and not part.is_over and not part.is_late:
+                part.is_late = True
+                self._tell(
+                    part.due_at,
+                    "",
+                    "contribution_late",
+                    None,
+                    part.due_at,
+                    part.department,
+                )
+        self._settle(due)
+
+    def _breach(self, clock: Clock) -> None:
+        clock.breach()
+        at = max(clock.due_at, clock.since or clock.started_at)
+        self._tell(at, "", "breached", clock, clock.due_at)
+        if clock.name not in ("answer", "final"):
+            self.missed.setdefault(clock.name, Missed(at, clock.name))
+        elif self.unanswered is None:
+            self.unanswered = Missed(at, "U5" if clock.name == "final" else "U3")
+        if clock.name == "final" and self.rules.deemed and self.deemed is None:
+            self.deemed = Missed(at)
+            self._tell(at, "", "deemed", clock, clock.due_at, self.rules.deemed)
+
+    def _settle(self, now: datetime) -> None:
+        """Bring what is found about the claim up to an instant, and note when it has to be looked at again."""
+        self.now = now = now if self.now is None else max(now, self.now)
+        step = self.ladder(now)
+        if step >= "U3":
+            self.unanswered = self.unanswered or Missed(now)
+            self.unanswered.level, self.unanswered.is_open = step, True
+        elif self.unanswered is not None:
+            self.unanswered.is_open = False
+        if self.deemed is not None:
+            self.deemed.is_open = not self.is_over and self.current["final"].is_missed
+        for name, missed in self.missed.items():
+            missed.is_open = any(clock.name == name and clock.is_missed for clock in self.clocks)
+        wakes = [at for at in (self._next_event(), self._warns_at(now)) if at is not None]
+        self.next_due = min(wakes, default=None)
+
+    def _warns_at(self, now: datetime) -> datetime | None:
+        """When three quarters of the time for the answer are used, if that is still to come."""
+        clock = self.current["answer"]
+        if self.is_over or not clock.is_running:
+            return None
+        at = clock.started_at + (3 * (clock.due_at - clock.started_at) + timedelta(microseconds=3)) / 4
+        return at if at > now else None
+
+    def is_unanswered(self, now: datetime) -> bool:
+        """The claim is not over, and `answer` is past due or `final` is breached."""
+        if not self.is_awaited:
+            return False
+        final = self.current.get("final")
+        clock = self.current["answer"]
+        return clock.state == "breached" or clock.due_at <= now or (final is not None and final.state == "breached")
+
+    def ladder(self, now: datetime) -> str:
+        """How far the waiting has gone: the highest step that holds. DOMAIN section 4, ladder."""
+        if not self.is_awaited:
+            return LADDER[0]
+        final, answer = self.current.get("final"), self.current["answer"]
+        if final is not None and final.is_missed:
+            return LADDER[5]
+        elapsed, allowed = now - answer.started_at, answer.due_at - answer.started_at
+        if self.is_unanswered(now):
+            return LADDER[4 if elapsed >= 2 * allowed or self.chases_since_outbound >= CHASES else 3]
+        if any(self.current[name].is_missed for name in ("acknowledge", "update") if name in self.current):
+            return LADDER[2]
+        return LADDER[1 if 4 * elapsed >= 3 * allowed else 0]
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def _meet(self, clock: Clock, at: datetime, fact: str) -> None:
+        if clock.is_awaited:
+            clock.meet(at)
+            self._tell(at, fact, clock.state, clock, clock.due_at)
+
+    def _meet_all(self, name: ClockName, at: datetime, fact: str) -> None:
+        for clock in self.clocks:
+            if clock.name == name:
+                self._meet(clock, at, fact)
+
+    def _tell(  # noqa: PLR0913 - the parts of a line
+        self, at: datetime, fact: str, code: str, clock: Clock | None = None,
+        when: datetime | None = None, word: str | None = None,
+    ) -> None:  # fmt: skip
+        name, instance = (clock.name, clock.instance) if clock else (None, None)
+        self.steps.append(Step(at, fact, code, name, instance, when, word))

@@ -1,0 +1,117 @@
+"""A contact as all its facts together say it is: whose it is, about what, and whether it arrived. DOMAIN section 2."""
+
+from dataclasses import dataclass, field
+
+from events.contacts import (
+    ContactHandled,
+    ContactLinked,
+    ContactReceived,
+    ContactReclassified,
+    ContactRedirected,
+    ContactSent,
+    ContactUndelivered,
+    ContactUnlinked,
+)
+from events.envelope import Recorded
+
+
+@dataclass(slots=True)
+class Contact:
+    """What holds of a contact whenever one looks: corrections reach back to its first fact."""
+
+    id: str
+    named_in: dict[str, None] = field(default_factory=dict)
+    attached: dict[str, bool] = field(default_factory=dict)
+    listed_by: set[str] = field(default_factory=set)
+    topic: str | None = None
+    reclassified_topic: str | None = None
+    courtesy: bool = False
+    reclassified_courtesy: bool | None = None
+    planned: bool = False
+    invited: bool = False
+    is_received: bool = False
+    returned: tuple[object, ...] | None = None
+    sent: Recorded | None = None
+    claim_facts: list[Recorded] = field(default_factory=list)
+    is_used: bool = False
+
+    @property
+    def cases(self) -> frozenset[str]:
+        """Every case one of its facts names or it was linked to, less those it was last unlinked from."""
+        off = {case for case, on in self.attached.items() if not on}
+        on = {case for case, on in self.attached.items() if on}
+        return frozenset((self.named_in.keys() | on) - off)
+
+    @property
+    def about(self) -> str | None:
+        """Its topic, as last reclassified."""
+        return self.topic if self.reclassified_topic is None else self.reclassified_topic
+
+    @property
+    def is_courtesy(self) -> bool:
+        return self.courtesy if self.reclassified_courtesy is None else self.reclassified_courtesy
+
+    @property
+    def is_expected(self) -> bool:
+        """Planned or invited: what comes of it is no unplanned move."""
+        return self.planned or self.invited
+
+    def meaning(self) -> tuple[object, ...]:
+        """All that other facts may depend on: if it changes once it was used, the patient's file is folded anew."""
+        return (
+            self.cases, self.about, self.is_courtesy, self.planned, self.invited, self.is_received, self.returned,
+            frozenset(self.listed_by), self.sent and self.sent.place,
+            tuple(fact.place for fact in self.claim_facts),
+        )  # fmt: skip
+
+    def learn(self, fact: Recorded) -> None:
+        """Take in one of its own facts, in history order."""
+        data = fact.data
+        match data:
+            case ContactReceived():
+                self._name(data.case)
+                self.is_received = True
+                self.planned |= data.planned
+                self.invited |= data.invited
+                self.courtesy |= data.courtesy
+                self.topic = self.topic if data.topic is None else data.topic
+            case ContactHandled() | ContactRedirected():
+                self._name(data.case)
+                self.topic = data.topic if self.topic is None else self.topic
+            case ContactSent():
+                self._name(data.case)
+                self.sent = self.sent or fact
+            case ContactUndelivered():
+                self.returned = fact.place
+            case ContactLinked() | ContactUnlinked():
+                self.attached[data.case] = isinstance(data, ContactLinked)
+            case ContactReclassified():
+                self.reclassified_topic = self.reclassified_topic if data.topic is None else data.topic
+                if data.courtesy is not None:
+                    self.reclassified_courtesy = data.courtesy
+            case _:
+                pass
+
+    def arrived(self, fact: Recorded) -> bool:
+        """Whether something that went out with this contact was delivered: an undelivered one is void."""
+        parts = [fact]
+        if self.sent is not None and (fact is self.sent or not isinstance(fact.data, ContactSent)):
+            parts = [self.sent, *self.claim_facts] if fact is self.sent else [self.sent, fact]
+        refused = any(getattr(part.data, "delivered", None) is False for part in parts)
+        went_out = parts[0]
+        return not refused and (self.returned is None or self.returned < went_out.place)
+
+    def moment_of(self, fact: Recorded) -> Recorded:
+        """The fact at whose place another counts: a `contact.sent` and the claim fact that names it are one."""
+        if self.sent is None or (isinstance(fact.data, ContactSent) and fact is not self.sent):
+            return fact
+        parts = [self.sent, *self.claim_facts] if fact is self.sent else [self.sent, fact]
+        return min(parts, key=lambda part: part.place)
+
+    def attach(self, case: str) -> None:
+        """`case.opened` with this contact in its list."""
+        self.attached[case] = True
+
+    def _name(self, case: str | None) -> None:
+        if case is not None:
+            self.named_in[case] = None
