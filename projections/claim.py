@@ -34,13 +34,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What may move the due moment of `answer`: a holding reply's promise, or the date agreed."""
+    """What may move the due moment of `answer`: a holding reply's promise, or the date agreed.
+
+    `pauses` is how many had been opened by then.
+    """
 
     at: datetime
     target: datetime
     limit: datetime | None
     is_hold: bool
-    fact: str
+    pauses: int
 
 
 @dataclass(slots=True)
@@ -171,7 +174,7 @@ class Claim:
         final, holds = self.current.get("final"), 0
         moved: Shift | None = None
         for shift in self.shifts if clock is self.current["answer"] else ():
-            then = self._answer_due_then(clock, moved, shift.at)
+            then = self._answer_due_then(clock, moved, shift.pauses)
             if not shift.at < then or (shift.is_hold and holds >= self.policy.holds):
                 continue
             ends = (shift.target, shift.limit, None if final is None else final.due_at)
@@ -180,16 +183,17 @@ class Claim:
                 moved, holds = replace(shift, target=reached), holds + shift.is_hold
         return self._answer_due_then(clock, moved, None)
 
-    def _answer_due_then(self, clock: Clock, moved: Shift | None, then: datetime | None) -> datetime:
-        """The due moment as it was at an instant: only the pauses opened by then, each with its actual end.
+    def _answer_due_then(self, clock: Clock, moved: Shift | None, n: int | None) -> datetime:
+        """The due moment as it was after the first n pauses (None: all), each with its actual end.
 
         A date that was promised is absolute: the pauses opened before the promise do not move it.
         """
         calendar, allowance = self.calendar, self.rules.answer
-        pauses = [pause for pause in clock.pauses if then is None or pause.start <= then]
+        pauses = clock.pauses[:n]
         if moved is not None:
-            later = [pause for pause in pauses if pause.start >= moved.at]
-            return self._put_off(calendar.day_of(moved.at), calendar.day_of(moved.target) - DAY, later)
+            later = pauses[moved.pauses :]
+            zero = calendar.day_of(clock.started_at)
+            return self._put_off(zero, calendar.day_of(moved.target) - DAY, later)
         promised = self.said.due_at if clock.instance == 1 else None
         if promised is None:
             return self._last_day_end(clock, allowance, pauses)
@@ -224,7 +228,7 @@ class Claim:
         if not clock.is_running:
             return
         before = clock.due_at
-        self.shifts.append(Shift(at, target, limit, is_hold, fact))
+        self.shifts.append(Shift(at, target, limit, is_hold, len(clock.pauses)))
         clock.due_at = self._answer_due(clock)
         code = "moved" if clock.due_at > before else "not_moved"
         self._tell(at, fact, f"{'hold' if is_hold else 'agreed'}_{code}", clock, clock.due_at)

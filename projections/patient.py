@@ -590,9 +590,9 @@ class PatientFile:
     def _substantive(self, at: datetime, answered: Iterable[str | None], topics: Iterable[str | None]) -> None:
         """A substantive answer: on cases, on topics, and for the claims of cases that were answered in them."""
         for name in answered:
-            if name is None or (case := self.cases.get(name)) is None:
+            if name is None:
                 continue
-            case.answer(at)
+            self.cases.setdefault(name, Case(name)).answer(at)
             for ending in [e for e in self.endings if e.other == name]:
                 self._end_claims(ending, at)
                 self.endings.remove(ending)
@@ -637,8 +637,8 @@ class PatientFile:
                 claim.resume(at, name)
             case ClaimContributionRequested():
                 claim.ask(at, name, data.department, data.due_at)
-                if (case := self.cases.get(claim.said.case or "")) is not None:
-                    case.consulted.add(data.department)
+                if claim.said.case is not None:
+                    self.cases.setdefault(claim.said.case, Case(claim.said.case)).consulted.add(data.department)
             case ClaimContributionProvided():
                 claim.provide(at, name, data.department)
             case ClaimWithdrawn():
