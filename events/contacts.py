@@ -39,7 +39,7 @@ class ContactHandled(Data):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactRedirected(Data):
-    """ "Call the other department". Cold when not warm: the patient carries the case on alone."""
+    """A patient is told to call the other department. Cold when not warm: the patient carries the case on alone."""
 
     contact: Id
     from_department: Id

@@ -243,7 +243,7 @@ class Claim:
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
-    def receive(  # noqa: PLR0913 - what an inbound is judged by
+    def receive(
         self,
         at: datetime,
         contact: str,
@@ -316,7 +316,7 @@ class Claim:
         if self.waiting:
             self._start_next()
 
-    def acknowledge(  # noqa: PLR0913 - what an acknowledgement is judged by
+    def acknowledge(
         self,
         at: datetime,
         fact: str,
@@ -633,7 +633,7 @@ class Claim:
             if clock.name == name:
                 self._meet(clock, at, fact)
 
-    def _tell(  # noqa: PLR0913 - the parts of a line
+    def _tell(
         self, at: datetime, fact: str, code: str, clock: Clock | None = None,
         when: datetime | None = None, word: str | None = None,
     ) -> None:  # fmt: skip

@@ -61,7 +61,7 @@ class Path:
         if n == 1 or visit.planned:
             self.stretch = 1
         else:
-            back = n > 2 and self.visits[-3].department == visit.department  # noqa: PLR2004 - i - 2
+            back = n > 2 and self.visits[-3].department == visit.department
             self.stretch = self.stretch + 1 if back and self.stretch > 1 else 2
             self.hops += 1
             self.returns += visit.department in self.seen

@@ -624,7 +624,7 @@ class PatientFile:
         for name in ending.claims:
             self.claims[name].withdraw(at, "", "ended")
 
-    def _claim_course(self, fact: Recorded) -> None:  # noqa: C901, PLR0912 - one line a fact
+    def _claim_course(self, fact: Recorded) -> None:
         """What happens to a claim apart from its answers."""
         data, at, name = fact.data, fact.occurred_at, fact.name
         claim = self.claims.get(getattr(data, "claim", ""))

@@ -47,7 +47,7 @@ class PauseBook:
         """Pauses that were not credited: the finding `illegitimate_pause`."""
         return [pause for pause in self.all if pause.end is None]
 
-    def open(  # noqa: PLR0913 - what a pause is judged by
+    def open(
         self, fact: str, reason: str, at: datetime, until: datetime | None, calendar: Calendar, policy: Policy, *,
         late: bool,
     ) -> Pause | None:  # fmt: skip
