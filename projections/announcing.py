@@ -71,7 +71,7 @@ def to_say(
         if one is None or not one.is_open:
             if raised:
                 cause = "corrected" if one is None else "ended"
-                alerts.append(ToSay(name, "resolved", n, before and before.level, one, cause))
+                alerts.append(ToSay(name, "resolved", n, before.level if before else None, one, cause))
         elif before is not None and raised:
             if before.level != one.level:
                 alerts.append(ToSay(name, "revised", n, one.level, one, None))

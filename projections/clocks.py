@@ -24,8 +24,10 @@ OUTLIVING = frozenset({"mediator_meeting", "mediator_report", "commission"})
 
 @dataclass(slots=True)
 class Clock:
-    """An instance of a clock. `stopped` marks a breach that nobody can mend any more; `about` is the contact or
-    department it waits for; `fact` is what started it; `since` is when a stopped one went on; `pauses` are the credited ones that stopped it.
+    """An instance of a clock.
+
+    `stopped` marks a breach that nobody can mend any more; `about` is the contact or department it waits for; `fact` is
+    what started it; `since` is when a stopped one went on; `pauses` are the credited ones that stopped it.
     """
 
     name: ClockName

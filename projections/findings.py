@@ -1,13 +1,13 @@
 """What is found of a patient: each finding with its id, level, department and times. DOMAIN section 4, findings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from projections.claim import Claim, Missed
 from projections.path import BOUNCED, LEVELS
-from projections.patient import PatientFile
+from projections.patient import PatientFile, Touched
 
 Kind = Literal[
     "bounced_case", "bounced_patient", "unanswered_claim", "missed_clock", "illegitimate_pause", "deemed_decision",
@@ -31,17 +31,20 @@ class Finding:
     opened_at: datetime
 
 
-def findings(file: PatientFile) -> Iterator[Finding]:
-    """Every finding of a patient, open or not."""
-    yield from bounced_cases(file)
-    yield from bounced_patients(file)
-    for claim in file.claims.values():
-        if claim.has_begun:
+def findings(file: PatientFile, touched: Touched | None = None) -> Iterator[Finding]:
+    """Every finding of a patient, open or not; or only those of the cases, claims and topics that changed."""
+    if touched is None or touched.anew:
+        touched = Touched(set(file.cases), set(file.claims), set(file.topics))
+    yield from bounced_cases(file, touched.cases)
+    yield from bounced_patients(file, touched.topics)
+    for name in touched.claims:
+        claim = file.claims.get(name)
+        if claim is not None and claim.has_begun:
             yield from of_claim(file, claim)
 
 
-def bounced_cases(file: PatientFile) -> Iterator[Finding]:
-    for case in file.cases.values():
+def bounced_cases(file: PatientFile, names: Iterable[str]) -> Iterator[Finding]:
+    for case in (file.cases[name] for name in names):
         for path in case.paths:
             if path.level >= BOUNCED and path.opened_at is not None:
                 yield Finding(
@@ -50,8 +53,8 @@ def bounced_cases(file: PatientFile) -> Iterator[Finding]:
                 )  # fmt: skip
 
 
-def bounced_patients(file: PatientFile) -> Iterator[Finding]:
-    for topic in file.topics.values():
+def bounced_patients(file: PatientFile, names: Iterable[str]) -> Iterator[Finding]:
+    for topic in (file.topics[name] for name in names):
         if topic.opened_at is not None:
             yield Finding(
                 f"bounced_patient:{file.patient}:{topic.id}", "bounced_patient", file.patient, None, None, topic.id,

@@ -83,6 +83,25 @@ class Ending:
 
 
 @dataclass(slots=True)
+class Touched:
+    """What changed in a file since somebody last looked; `anew` when it was folded anew and all of it may have."""
+
+    cases: set[str] = field(default_factory=set)
+    claims: set[str] = field(default_factory=set)
+    topics: set[str] = field(default_factory=set)
+    anew: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.anew or self.cases or self.claims or self.topics)
+
+    def add(self, other: "Touched") -> None:
+        self.cases |= other.cases
+        self.claims |= other.claims
+        self.topics |= other.topics
+        self.anew |= other.anew
+
+
+@dataclass(slots=True)
 class PatientFile:
     """One person of one tenant. `apply` takes facts in any order, `advance` moves time; both keep the law:
     the state is the fold of the facts in history order, evaluated at the watermark.
@@ -95,6 +114,7 @@ class PatientFile:
     conflicts: set[Identity] = field(default_factory=set)
     voids: set[Identity] = field(default_factory=set)
     erased_until: datetime | None = None
+    buried_until: datetime | None = None
     facts: list[Recorded] = field(default_factory=list)
     watermark: datetime | None = None
     fired_at: datetime | None = None
@@ -107,6 +127,7 @@ class PatientFile:
     endings: list[Ending] = field(default_factory=list)
     topics: dict[str, Topic] = field(default_factory=dict)
     next_due: datetime | None = None
+    touched: Touched = field(default_factory=Touched)
 
     # -- the law ---------------------------------------------------------------------------------------------------
 
@@ -142,6 +163,7 @@ class PatientFile:
 
     def refold(self) -> None:
         """Fold all facts anew, up to the watermark."""
+        self.touched = Touched(anew=True)
         self.facts = sorted(filter(self._counts, self.known.values()), key=PLACE)
         self.contacts, self.cases, self.claims, self.claims_of, self.topics = (
             {},
@@ -169,6 +191,18 @@ class PatientFile:
         if self.watermark is None or to > self.watermark:
             self.watermark = to
         return self._pass(to)
+
+    def leave(self, gone: set[Identity]) -> None:
+        """Some facts have become another person's."""
+        self.known = {identity: fact for identity, fact in self.known.items() if identity not in gone}
+        self.conflicts -= gone
+        self._reread()
+        self.refold()
+
+    def take_touched(self) -> Touched:
+        """What changed since this was last asked."""
+        found, self.touched = self.touched, Touched()
+        return found
 
     def _take(self, fact: Recorded, *, one_by_one: bool = True) -> bool:
         identity = fact.identity
@@ -212,7 +246,7 @@ class PatientFile:
 
     def _reread(self) -> None:
         """A copy that counts has replaced another: what voids and erasures say may have changed."""
-        self.voids, self.erased_until = set(), None
+        self.voids, self.erased_until = set(), self.buried_until
         for fact in self.known.values():
             if isinstance(fact.data, FactVoided):
                 self._void(fact, fact.data)
@@ -230,6 +264,14 @@ class PatientFile:
             fact.data is not None
             and not isinstance(fact.data, FactVoided | PatientErased | PatientMerged)
             and not self._is_gone(fact)
+        )
+
+    def is_erased(self, fact: Recorded) -> bool:
+        """Whether nothing of a fact may be kept: it occurred up to the erasure, and is no merge, void or erasure."""
+        return (
+            self.erased_until is not None
+            and fact.occurred_at <= self.erased_until
+            and not isinstance(fact.data, FactVoided | PatientErased | PatientMerged)
         )
 
     def _is_gone(self, fact: Recorded) -> bool:
@@ -308,16 +350,26 @@ class PatientFile:
         if at is not None and (self.next_due is None or at < self.next_due):
             self.next_due = at
 
+    def _changed(self, claim: Claim) -> None:
+        self.touched.claims.add(claim.id)
+        self._wake(claim.next_due)
+
     def _pass(self, to: datetime) -> bool:
         """Let claims begin and deadlines fire up to an instant."""
         if self.next_due is None or self.next_due > to:
             return False
-        fired = [found for case in self.cases.values() if (found := case.fire(to)) is not None]
+        fired = []
+        for case in self.cases.values():
+            if (found := case.fire(to)) is not None:
+                fired.append(found)
+                self.touched.cases.add(case.id)
         for claim in self.claims.values():
             if not claim.has_begun and claim.t0 <= to:
                 self._begin(claim)
-            if claim.has_begun and (found := claim.advance(to)) is not None:
-                fired.append(found)
+            if claim.has_begun and claim.next_due is not None and claim.next_due <= to:
+                self.touched.claims.add(claim.id)
+                if (found := claim.advance(to)) is not None:
+                    fired.append(found)
         if fired:
             self.fired_at = max(fired) if self.fired_at is None else max(*fired, self.fired_at)
         self._look_ahead()
@@ -326,6 +378,7 @@ class PatientFile:
     def _begin(self, claim: Claim) -> None:
         case = self.cases.get(claim.said.case) if claim.said.case is not None else None
         claim.begin(None if case is None else case.path.here)
+        self.touched.claims.add(claim.id)
 
     def _look_ahead(self) -> None:
         dues = [case.next_due for case in self.cases.values()]
@@ -392,6 +445,7 @@ class PatientFile:
             found = self.cases[name] = Case(name)
             found.first_sign = fact.occurred_at
         found.last_sign = fact.occurred_at
+        self.touched.cases.add(name)
         return found
 
     def _name(self, name: str | None, fact: Recorded) -> None:
@@ -412,7 +466,7 @@ class PatientFile:
             for claim in self.claims_of.get(case.id, ()):
                 if claim.has_begun:
                     claim.enter(fact.occurred_at, department, fact.name)
-                    self._wake(claim.next_due)
+                    self._changed(claim)
         self._wake(case.next_due)
 
     def _work(
@@ -420,7 +474,7 @@ class PatientFile:
         fact: Recorded,
         case: Case,
         department: str | None,
-        substantive: bool | None,
+        substantive: bool | None,  # noqa: FBT001 - read beside its two callers
         *,
         planned: bool = False,
     ) -> None:
@@ -449,7 +503,7 @@ class PatientFile:
                 fact.occurred_at, contact.id, fact.name,
                 courtesy=contact.is_courtesy, invited=contact.invited, ends_pause=ends_pause,
             )  # fmt: skip
-            self._wake(claim.next_due)
+            self._changed(claim)
 
     def _handle(self, fact: Recorded, said: ContactHandled) -> None:
         self._name(said.case, fact)
@@ -470,7 +524,7 @@ class PatientFile:
             for claim in list(self.claims.values()):
                 if claim.has_begun and contact.id in claim.inbounds:
                     claim.handle(fact.occurred_at, contact.id, fact.name)
-                    self._wake(claim.next_due)
+                    self._changed(claim)
 
     def _redirect(self, fact: Recorded, said: ContactRedirected) -> None:
         self._name(said.case, fact)
@@ -503,6 +557,7 @@ class PatientFile:
         found = self.topics.get(topic)
         if found is None:
             found = self.topics[topic] = Topic(topic)
+        self.touched.topics.add(topic)
         found.meet(Meeting(fact.occurred_at, department, fact.name, sent_on), self.policy)
 
     def _claims_named(
@@ -551,7 +606,7 @@ class PatientFile:
         joined = [part.data.claim for part in contact.claim_facts if isinstance(part.data, CLAIM_UNITS)]
         for claim in self._claims_named(said.claim, contact, at, joined):
             claim.send(at, fact.name, contact.id, said.kind, said.in_reply_to)
-            self._wake(claim.next_due)
+            self._changed(claim)
 
     def _claim_fact(self, fact: Recorded, at: datetime, contact: Contact | None) -> None:
         """An acknowledgement, a holding reply or an answer, delivered."""
@@ -578,7 +633,7 @@ class PatientFile:
             case ClaimAnswered() if data.human_validated and data.delivered is not False:
                 if claim.answer(at, fact.name, unit, data):
                     self._substantive(at, [claim.said.case], self._topics_of(contact))
-        self._wake(claim.next_due)
+        self._changed(claim)
 
     def _topics_of(self, contact: Contact | None) -> list[str | None]:
         """The topics an answer that went out with a contact is on."""
@@ -593,12 +648,14 @@ class PatientFile:
             if name is None:
                 continue
             self.cases.setdefault(name, Case(name)).answer(at)
+            self.touched.cases.add(name)
             for ending in [e for e in self.endings if e.other == name]:
                 self._end_claims(ending, at)
                 self.endings.remove(ending)
         for topic in topics:
             if topic is not None and (found := self.topics.get(topic)) is not None:
                 found.answer()
+                self.touched.topics.add(topic)
 
     # the course of cases and claims
 
@@ -609,6 +666,7 @@ class PatientFile:
         if said.reason == "withdrawn":
             for name in begun:
                 self.claims[name].withdraw(fact.occurred_at, fact.name, "withdrawn")
+                self.touched.claims.add(name)
         elif said.other_case is not None and said.reason in (
             "duplicate",
             "answered_in",
@@ -623,6 +681,7 @@ class PatientFile:
     def _end_claims(self, ending: Ending, at: datetime) -> None:
         for name in ending.claims:
             self.claims[name].withdraw(at, "", "ended")
+            self.touched.claims.add(name)
 
     def _claim_course(self, fact: Recorded) -> None:
         """What happens to a claim apart from its answers."""
@@ -659,7 +718,7 @@ class PatientFile:
                 claim.conclude(at, name)
             case _:
                 return
-        self._wake(claim.next_due)
+        self._changed(claim)
 
 
 def _actor(fact: Recorded) -> Actor:

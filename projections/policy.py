@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from projections.jurisdictions import Document, Jurisdiction, shipped
 
@@ -57,6 +57,11 @@ class Policy(BaseModel):
             msg = f"jurisdiction {self.jurisdiction!r} is not known; there are {', '.join(sorted(self.known))}"
             raise ValueError(msg)
         return self
+
+    @field_serializer("intake")
+    def in_order(self, intake: frozenset[str]) -> list[str]:
+        """Sets have no order; what is compared and kept must."""
+        return sorted(intake)
 
     @cached_property
     def known(self) -> dict[str, Jurisdiction]:

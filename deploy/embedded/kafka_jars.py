@@ -17,6 +17,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from deploy.embedded.server_process import EmbeddedServerError, one_at_a_time, require_room, write_whole
 
@@ -166,4 +167,4 @@ def write_lock(lock: Path = LOCK) -> list[LockedJar]:
 
 
 if __name__ == "__main__":
-    print(f"{len(write_lock())} jars locked in {LOCK}", file=sys.stderr)
+    sys.stderr.write(f"{len(write_lock())} jars locked in {LOCK}\n")

@@ -102,7 +102,9 @@ def running(folder: Path) -> PostgresServer | None:
     port, password = number_of(read_json(folder / "port.json"), "port"), _password(folder)
     if pid is None or port is None or password is None or not runs_with(pid, str(home.data)):
         return None
-    return PostgresServer(folder, home.data, port, password, _process(folder, home, pid), True, home.notices)
+    return PostgresServer(
+        folder, home.data, port, password, _process(folder, home, pid), taken_over=True, notices=home.notices
+    )
 
 
 def start(folder: Path) -> PostgresServer:
@@ -139,7 +141,7 @@ def _launch(folder: Path, home: "Home", port: int, password: str) -> PostgresSer
     )
     process = _process(folder, home, child.pid, child)
     process.wait_ready(lambda: _postmaster(home.data) == (child.pid, "ready"), READY_WITHIN)
-    return PostgresServer(folder, home.data, port, password, process, False, home.notices)
+    return PostgresServer(folder, home.data, port, password, process, taken_over=False, notices=home.notices)
 
 
 # -------------------------------------------------------------------------------------------- where, and as whom, it runs
@@ -185,8 +187,10 @@ def _home(folder: Path) -> Home:
     notices: tuple[str, ...] = ()
     if elsewhere:
         notices = (
-            f"PostgreSQL does not run as root, and the user {UNPRIVILEGED} cannot reach {folder} or the Python environment: "
-            f"its data and a copy of its programs are in {place}. Keep that folder as you keep {folder}.",
+            (
+                f"PostgreSQL does not run as root, and the user {UNPRIVILEGED} cannot reach {folder} or the Python environment: "
+                f"its data and a copy of its programs are in {place}. Keep that folder as you keep {folder}."
+            ),
         )
     programs = place / "programs" / PROGRAMS if elsewhere else _programs()
     return Home(programs, place, user, group, notices)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -211,10 +211,8 @@ class ServerProcess:
 
     def _send(self, which: signal.Signals) -> None:
         if self.is_alive():
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(self.pid, which)
-            except ProcessLookupError:
-                pass
 
 
 def wait_until(done: Callable[[], bool], seconds: float) -> bool:

@@ -1,0 +1,77 @@
+"""Ticks: for a partition in which a deadline has passed, otherwise every quarter of an hour. DESIGN section 4."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+import orjson
+import structlog
+from uuid_utils import uuid7
+
+from events.catalogue import TICK
+from events.clock import SUBJECT
+from events.envelope import written
+from services.log import LogUnavailable, LogWriter, Outgoing
+from services.settings import EVENTS
+from services.tables import TRANSIENT, Pool
+
+EVERY = timedelta(minutes=15)
+LOOK = 1.0
+
+
+def tick(at: datetime) -> bytes:
+    """One tick of the clock."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0", "id": str(uuid7()), "source": "/parcours/clock", "type": TICK, "subject": SUBJECT,
+            "time": written(at), "recordedtime": written(at), "datacontenttype": "application/json", "data": {},
+        }
+    )  # fmt: skip
+
+
+class Clock:
+    """Ticks the partitions of the log."""
+
+    def __init__(self, log: LogWriter, pool: Pool, partitions: int) -> None:
+        self._log = log
+        self._pool = pool
+        self._partitions = partitions
+        self.ticked: dict[int, datetime] = {}
+
+    async def run(self) -> NoReturn:
+        """Tick for ever; what is away is tried again."""
+        log = structlog.get_logger("parcours.clock")
+        while True:
+            try:
+                await self.look(datetime.now(UTC))
+            except (LogUnavailable, *TRANSIENT) as wrong:
+                log.warning("no tick", error=type(wrong).__name__)
+            await asyncio.sleep(LOOK)
+
+    async def look(self, now: datetime) -> None:
+        """Tick every partition that needs it now."""
+        due = {number for number in range(self._partitions) if now - self.ticked.get(number, now - EVERY) >= EVERY}
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(
+                "select p.partition from parcours.patient p join parcours.checkpoint c using (partition)"
+                " where p.next_due_at <= $1 and (c.watermark is null or c.watermark < p.next_due_at) group by p.partition",
+                now,
+            )
+        due |= {
+            row["partition"]
+            for row in rows
+            if now - self.ticked.get(row["partition"], now - EVERY) >= timedelta(seconds=2)
+        }
+        await self.tick(due, now)
+
+    async def tick(self, partitions: Iterable[int], now: datetime) -> None:
+        """One tick to each of some partitions."""
+        wanted = sorted(partitions)
+        if wanted:
+            await self._log.write(EVENTS, [Outgoing(tick(now), None, number) for number in wanted])
+            self.ticked |= dict.fromkeys(wanted, now)
+
+    def detail(self) -> dict[str, object]:
+        """What a heartbeat tells of the clock."""
+        return {"last_tick": written(max(self.ticked.values())) if self.ticked else None}

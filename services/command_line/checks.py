@@ -1,0 +1,59 @@
+"""What `parcours doctor` looks at."""
+
+import shutil
+import sys
+
+from services.log import LogUnavailable, TopicDiffers, ensure_topics
+from services.settings import ALERTS, EVENTS, Settings, running
+from services.tables import TablesUnavailable, active_generation, connected, fold_version
+
+Check = tuple[str, bool, str]
+ROOM = 2 * 1024**3
+
+
+async def checks(one: Settings) -> list[Check]:
+    """Every check, with what was seen."""
+    free = shutil.disk_usage(one.home if one.home.exists() else one.home.parent).free
+    found: list[Check] = [
+        ("Python", sys.version_info >= (3, 11), sys.version.split()[0]),
+        ("disk", free > ROOM, f"{free / 1024**3:.1f} GiB free for {one.home}"),
+    ]
+    now = running(one)
+    found.append(("running", bool(now), str(now.get("api") or f"not running in {one.home}: parcours up")))
+    if not now:
+        return found
+    found.append(await _topics(one, str(now["kafka"])))
+    return found + await _tables(str(now["postgres"]))
+
+
+async def _topics(one: Settings, kafka: str) -> Check:
+    try:
+        await ensure_topics(kafka, [EVENTS, ALERTS], one.partitions)
+    except (LogUnavailable, TopicDiffers) as wrong:
+        return ("topics", False, str(wrong))
+    return ("topics", True, f"{EVENTS}, {ALERTS}: {one.partitions} partitions, kept for ever")
+
+
+async def _tables(url: str) -> list[Check]:
+    try:
+        async with connected(url, "doctor") as connection:
+            generation = await active_generation(connection)
+            parked = await connection.fetchval("select count(*) from parcours.parked where not is_taken")
+            sick = await connection.fetchval("select count(*) from parcours.patient where is_quarantined")
+            overdue = await connection.fetchval(
+                "select count(*) from parcours.patient p join parcours.checkpoint c using (partition)"
+                " where p.next_due_at <= c.watermark and not p.is_quarantined"
+            )
+    except TablesUnavailable as wrong:
+        return [("tables", False, str(wrong))]
+    current = generation is not None and generation.fold_version == fold_version(generation.policy)
+    return [
+        (
+            "tables",
+            current,
+            f"generation {generation.id if generation else '–'}" + ("" if current else ": parcours rebuild"),
+        ),
+        ("parked records", parked == 0, f"{parked}; see parcours parked list"),
+        ("quarantined patients", sick == 0, f"{sick}"),
+        ("deadlines not fired", overdue == 0, f"{overdue}"),
+    ]

@@ -1,0 +1,289 @@
+"""up, down, status, doctor, run: the life of an instance."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import psutil
+import typer
+
+from projections.policy import InvalidPolicy, Policy, policy
+from services.command_line.showing import (
+    AsJson,
+    Exit,
+    Home,
+    Problem,
+    err,
+    fail,
+    here,
+    out,
+    plainly,
+    print_json,
+    print_table,
+    run,
+)  # fmt: skip
+from services.instance import Options, sole_owner, until_stopped
+from services.instance import running as running_instance
+from services.log import LogUnavailable, end_offsets
+from services.reading import watermark
+from services.settings import EVENTS, Settings, running, settings
+from services.tables import TablesUnavailable, connected
+from services.telemetry import STALE, configure_logs
+
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="A policy document (JSON or TOML): what differs from the defaults.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(plainly(up))
+    app.command()(plainly(down))
+    app.command()(plainly(status))
+    app.command()(plainly(doctor))
+    service = typer.Typer(help="Run one service alone.", no_args_is_help=True)
+    service.command("projector")(plainly(projector))
+    app.add_typer(service, name="run")
+
+
+def read_policy(path: Path | None) -> Policy | None:
+    """The policy of a file. Raises `InvalidPolicy`."""
+    if path is None:
+        return None
+    try:
+        text = path.read_bytes()
+        document: Any = tomllib.loads(text.decode()) if path.suffix == ".toml" else orjson.loads(text)
+    except (OSError, ValueError) as wrong:
+        raise InvalidPolicy(f"{path}: {wrong}") from wrong
+    if not isinstance(document, dict):
+        raise InvalidPolicy(f"{path}: must hold one object")
+    return policy(document)
+
+
+def up(
+    home: Home = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port of the API on 127.0.0.1.")] = None,
+    policy_file: PolicyFile = None,
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
+    no_clock: Annotated[
+        bool, typer.Option("--no-clock", help="No ticks: an imported history ends at its own last moment.")
+    ] = False,
+) -> None:
+    """Start Kafka, PostgreSQL and every service here, and keep them running.
+
+    Example: parcours up --detach
+    """
+    one = settings(home)
+    chosen = read_policy(policy_file)
+    if detach:
+        _detach(one, port, policy_file, no_clock=no_clock)
+        return
+    configure_logs(as_json=not sys.stderr.isatty())
+    run(_up(one, Options(port, not no_clock, chosen)))
+
+
+async def _up(one: Settings, options: Options) -> None:
+    with sole_owner(one):
+        started = time.monotonic()
+        async with running_instance(one, options) as instance:
+            for notice in instance.servers.notices:
+                err.print(notice, style="yellow", markup=False)
+            out.print(
+                f"Parcours is ready after {time.monotonic() - started:.1f} s: facts to {instance.api}/v1/events",
+                markup=False,
+            )
+            out.print(
+                "Look: parcours status · parcours bounced · parcours claims   Stop: Ctrl-C, or parcours down",
+                markup=False,
+            )
+            await until_stopped()
+            out.print("Stopping…")
+
+
+def _detach(one: Settings, port: int | None, policy_file: Path | None, *, no_clock: bool) -> None:
+    if _pid(one) is not None:
+        raise Problem(
+            f"Parcours is already running in {one.home}. See `parcours status`, stop it with `parcours down`."
+        )
+    command = [sys.executable, "-m", "services.command_line.main", "up", "--home", str(one.home)]
+    command += ["--port", str(port)] if port is not None else []
+    command += ["--policy", str(policy_file.absolute())] if policy_file is not None else []
+    command += ["--no-clock"] if no_clock else []
+    one.home.mkdir(parents=True, exist_ok=True)
+    log = one.home / "parcours.log"
+    begun = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    while child.poll() is None:
+        if running(one).get("pid") == child.pid:
+            out.print(
+                f"Parcours is ready: facts to {running(one)['api']}/v1/events. Stop it with: parcours down",
+                markup=False,
+            )
+            return
+        time.sleep(0.05)
+    with log.open("rb") as file:
+        file.seek(begun)
+        said = file.read().decode("utf-8", "replace").strip()
+    fail(
+        said or f"it ended at once: see {log}",
+        Exit(child.returncode) if child.returncode in set(Exit) else Exit.PROBLEM,
+    )
+
+
+def _pid(one: Settings) -> int | None:
+    """The process that keeps a home, if it lives."""
+    pid = running(one).get("pid")
+    if not isinstance(pid, int) or not psutil.pid_exists(pid):
+        return None
+    try:
+        return (
+            pid
+            if "services.command_line.main" in " ".join(psutil.Process(pid).cmdline()) or _is_parcours(pid)
+            else None
+        )
+    except psutil.Error:
+        return None
+
+
+def _is_parcours(pid: int) -> bool:
+    return any("parcours" in part for part in psutil.Process(pid).cmdline())
+
+
+def down(home: Home = None) -> None:
+    """Stop the instance that runs here.
+
+    Example: parcours down
+    """
+    one = settings(home)
+    pid = _pid(one)
+    if pid is None:
+        out.print(f"Nothing is running in {one.home}.", markup=False)
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 90
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            fail(f"process {pid} does not stop", Exit.PROBLEM)
+        time.sleep(0.05)
+    out.print("Stopped.")
+
+
+def projector(
+    home: Home = None,
+    *,
+    no_clock: Annotated[bool, typer.Option("--no-clock", help="As `up --no-clock`.")] = False,
+) -> None:
+    """Run one more projector of the instance that runs here; it shares the partitions with the others.
+
+    Example: parcours run projector
+    """
+    import uvloop
+
+    from services.projector import app as projecting
+
+    one, found = here(home)
+    configure_logs(as_json=True)
+    no_clock = no_clock or not found.get("clock", True)
+    work = projecting.run(one, str(found["kafka"]), str(found["postgres"]), clock_rule=not no_clock)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+    except* Exception as group:  # noqa: BLE001 - said in a sentence
+        fail("; ".join(str(each) or type(each).__name__ for each in group.exceptions), Exit.PROBLEM)
+
+
+async def state_of(found: dict[str, Any]) -> dict[str, Any]:
+    """What `parcours status` tells."""
+    told: dict[str, Any] = {
+        "api": found.get("api"), "console": None, "kafka": found.get("kafka"), "postgres": _address(str(found.get("postgres"))),
+        "watermark": None, "lag": None, "facts_per_s": None, "parked": None, "services": {},
+    }  # fmt: skip
+    try:
+        ends = await end_offsets(str(found["kafka"]), EVENTS)
+        told["services"]["kafka"] = "up"
+    except LogUnavailable:
+        ends, told["services"]["kafka"] = {}, "away"
+    try:
+        async with connected(str(found["postgres"]), "status") as connection:
+            told["services"]["postgres"] = "up"
+            told["watermark"] = await watermark(connection)
+            at = {
+                r["partition"]: r["next_offset"]
+                for r in await connection.fetch("select partition, next_offset from parcours.checkpoint")
+            }
+            told["lag"] = sum(max(0, end - at.get(number, 0)) for number, end in ends.items())
+            told["parked"] = await connection.fetchval("select count(*) from parcours.parked where not is_taken")
+            await _services(connection, told)
+    except TablesUnavailable:
+        told["services"]["postgres"] = "away"
+    return told
+
+
+async def _services(connection: Any, told: dict[str, Any]) -> None:
+    rows = await connection.fetch("select service, beat_at, detail from parcours.heartbeat order by service")
+    now = datetime.now(UTC)
+    rate = 0.0
+    for row in rows:
+        silent = (now - row["beat_at"]).total_seconds()
+        if silent > 3600:
+            continue
+        told["services"][row["service"]] = "up" if silent < STALE else f"silent for {silent:.0f} s"
+        rate += float(row["detail"].get("facts_per_s", 0.0)) if silent < STALE else 0.0
+    told["facts_per_s"] = round(rate, 1)
+
+
+def _address(url: str) -> str:
+    return url.rpartition("@")[2]
+
+
+def status(home: Home = None, *, as_json: AsJson = False) -> None:
+    """What runs here, how far it has read, how fast it is.
+
+    Example: parcours status --json
+    """
+    _, found = here(home)
+    told = run(state_of(found))
+    bad = {name: state for name, state in told["services"].items() if state != "up"}
+    if as_json:
+        print_json(told)
+    else:
+        rows = [
+            (name, told[name]) for name in ("api", "kafka", "postgres", "watermark", "lag", "facts_per_s", "parked")
+        ]
+        print_table("Parcours", ("", ""), rows)
+        print_table("Services", ("service", "state"), told["services"].items())
+    if bad:
+        raise typer.Exit(int(Exit.AWAY if "away" in bad.values() else Exit.PROBLEM))
+
+
+def doctor(home: Home = None, *, as_json: AsJson = False) -> None:
+    """Look at everything that could be wrong, and say what to do.
+
+    Example: parcours doctor
+    """
+    from services.command_line.checks import checks
+
+    one = settings(home)
+    found = run(checks(one))
+    if as_json:
+        print_json([{"check": name, "ok": ok, "detail": detail} for name, ok, detail in found])
+    else:
+        print_table(
+            "Doctor",
+            ("check", "", "what was seen"),
+            [(name, "ok" if ok else "PROBLEM", detail) for name, ok, detail in found],
+        )
+    if not all(ok for _, ok, _ in found):
+        raise typer.Exit(int(Exit.PROBLEM))

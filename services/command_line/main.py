@@ -1,0 +1,25 @@
+"""The command `parcours`: every command, in its own module by what it is about."""
+
+import typer
+
+from services.command_line import facts, instance, reading, tokens
+
+app = typer.Typer(
+    name="parcours",
+    help="Finds the patients a health service is losing, while they can still be helped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for module in (instance, facts, reading, tokens):
+    module.register(app)
+
+
+def run() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,420 @@
+"""bounced, claims, case, summary: what the tables say, for people and for programs."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from events.catalogue import decoded
+from events.envelope import Recorded
+from events.fields import instant
+from projections.announcing import severity
+from projections.findings import findings
+from projections.patient import PatientFile
+from projections.policy import Policy
+from projections.rows import Row, case_row, claim_row, finding_row, stamp
+from projections.words import CLOCKS, LADDER, LEVELS, arrows, explanation
+from services import reading
+from services.command_line.showing import (
+    AsJson,
+    Exit,
+    Home,
+    Problem,
+    Tenant,
+    fail,
+    here,
+    out,
+    plainly,
+    print_json,
+    print_table,
+    run,
+)  # fmt: skip
+from services.tables import Connection, active_generation, connected
+
+Language = Annotated[str, typer.Option("--lang", help="en or fr.")]
+MOST_ROWS = 200
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(plainly(bounced))
+    app.command()(plainly(claims))
+    app.command()(plainly(case))
+    app.command()(plainly(claim))
+    app.command()(plainly(summary))
+
+
+def chosen(lang: str) -> int:
+    """0 for English, 1 for French."""
+    if lang not in ("en", "fr"):
+        fail(f"--lang must be en or fr, not {lang!r}", Exit.USAGE)
+    return ("en", "fr").index(lang)
+
+
+def reasons_of(row: Any, lang: str) -> str:
+    """The reasons of a finding's row, in one language."""
+    return "; ".join(reason[f"text_{lang}"] for reason in row["reasons"])
+
+
+def bounced(
+    home: Home = None,
+    tenant: Tenant = None,
+    min_level: Annotated[str, typer.Option("--min-level", help="B1, B2, B3 or B4.")] = "B2",
+    lang: Language = "en",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Who is sent from department to department, worst first.
+
+    Example: parcours bounced --min-level B3
+    """
+    if min_level not in LEVELS:
+        fail(f"--min-level must be one of {', '.join(LEVELS)}, not {min_level!r}", Exit.USAGE)
+    language = chosen(lang)
+    _, found = here(home)
+
+    async def read() -> tuple[list[Row], list[Row]]:
+        async with connected(str(found["postgres"]), "bounced") as connection:
+            return await reading.bounced_cases(connection, tenant, min_level), await reading.bounced_patients(
+                connection, tenant
+            )
+
+    cases, patients = run(read())
+    if as_json:
+        print_json({"cases": cases, "patients": patients})
+        return
+    title = ("Bounced cases", "Dossiers ballottés")[language]
+    rows = [
+        (
+            f"{row['level']} {LEVELS[row['level']][language]}", row["patient"], row["case"], arrows(row["path"]),
+            row["department"], ("open", "ouvert")[language] if row["open"] else ("answered", "répondu")[language],
+            "; ".join(reason[f"text_{lang}"] for reason in row["reasons"]),
+        )
+        for row in cases[:MOST_ROWS]
+    ]  # fmt: skip
+    heads = (
+        ("level", "patient", "case", "path", "now in", "finding", "why"),
+        ("niveau", "patient", "dossier", "parcours", "service actuel", "constat", "pourquoi"),
+    )[language]
+    print_table(title, heads, rows)
+    _more(len(cases), language)
+    if patients:
+        patient_heads = (("patient", "topic", "finding", "why"), ("patient", "sujet", "constat", "pourquoi"))[language]
+        patient_rows = [
+            (row["patient"], row["topic"], ("answered", "répondu")[language] if not row["open"] else ("open", "ouvert")[language],
+             "; ".join(reason[f"text_{lang}"] for reason in row["reasons"]))
+            for row in patients[:MOST_ROWS]
+        ]  # fmt: skip
+        print_table(
+            ("Bounced patients without a case", "Patients ballottés sans dossier")[language],
+            patient_heads,
+            patient_rows,
+        )
+        _more(len(patients), language)
+
+
+def _more(n: int, language: int) -> None:
+    if n > MOST_ROWS:
+        out.print(
+            (f"… and {n - MOST_ROWS} more: --json lists all", f"… et {n - MOST_ROWS} autres : --json les liste tous")[
+                language
+            ]
+        )
+
+
+def claims(
+    home: Home = None,
+    tenant: Tenant = None,
+    lang: Language = "en",
+    *,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only unanswered ones.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Which answers are owed, the longest endured first.
+
+    Example: parcours claims --overdue
+    """
+    language = chosen(lang)
+    _, found = here(home)
+
+    async def read() -> list[Row]:
+        async with connected(str(found["postgres"]), "claims") as connection:
+            return await reading.claims(connection, tenant, overdue=overdue)
+
+    listed = run(read())
+    if as_json:
+        print_json(listed)
+        return
+    heads = (
+        ("step", "claim", "patient", "since", "answer due", "chases", "department", "why"),
+        ("échelon", "réclamation", "patient", "depuis", "réponse due", "relances", "service", "pourquoi"),
+    )[language]
+    rows = [
+        (
+            f"{row['ladder']} {LADDER[row['ladder']][language]}", row["claim"], row["patient"], row["t0"][:10],
+            (row["due_at"] or "")[:10], row["chases"], row["department"],
+            "; ".join(reason[f"text_{lang}"] for reason in row["reasons"]),
+        )
+        for row in listed[:MOST_ROWS]
+    ]  # fmt: skip
+    print_table(
+        (("Claims", "Réclamations"), ("Unanswered claims", "Réclamations sans réponse"))[overdue][language], heads, rows
+    )
+    _more(len(listed), language)
+
+
+def summary(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False) -> None:
+    """The figures: cases, handoffs, returns, levels, claims.
+
+    Example: parcours summary --json
+    """
+    _, found = here(home)
+
+    async def read() -> Row:
+        async with connected(str(found["postgres"]), "summary") as connection:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await reading.summary(connection, tenant)
+
+    told = run(read())
+    if as_json:
+        print_json(told)
+        return
+    rows = [(name, value) for name, value in told.items() if not isinstance(value, dict)]
+    rows += [(f"level {name}", value) for name, value in told["levels"].items()]
+    rows += [(f"claims {name}", value) for name, value in told["claims"].items()]
+    print_table("Summary", ("", ""), rows)
+
+
+async def file_of(connection: Connection, tenant: str, patient: str, as_of: datetime | None) -> PatientFile:
+    """A patient's file folded from the timeline; with `as_of`, only from what had been recorded by then."""
+    generation = await active_generation(connection)
+    policy = generation.policy if generation else Policy()
+    rows = await connection.fetch(
+        "select raw from parcours.timeline where tenant = $1 and patient = $2", tenant, patient
+    )
+    facts = [decoded(row["raw"]) for row in rows]
+    if as_of is None:
+        watermark = await connection.fetchval(
+            "select c.watermark from parcours.patient p join parcours.checkpoint c using (partition)"
+            " where p.tenant = $1 and p.patient = $2",
+            tenant, patient,
+        )  # fmt: skip
+    else:
+        facts = [fact for fact in facts if fact.recorded_at <= as_of]
+        watermark = as_of
+    file = PatientFile(tenant, patient, policy, watermark=watermark)
+    file.fill(facts)
+    return file
+
+
+def case_told(file: PatientFile, name: str) -> Row:
+    """Everything about one case: path, visits, clocks, findings, timeline."""
+    one = file.cases[name]
+    theirs = [claim for claim in file.claims.values() if claim.said.case == name and claim.has_begun]
+    now = file.watermark
+    return case_row(file, one) | {
+        "visits": [
+            {
+                "department": v.department,
+                "since": stamp(v.since),
+                "planned": v.planned,
+                "path": path.number,
+                "fact": v.fact,
+            }
+            for path in one.paths
+            for v in path.visits
+        ],
+        "claims": [claim_row(file, claim, now or claim.t0) for claim in theirs],
+        "findings": [finding_row(file, f) for f in findings(file) if f.case == name],
+        "timeline": [timeline_row(fact) for fact in file.facts if _concerns(file, fact, name)],
+    }
+
+
+def _concerns(file: PatientFile, fact: Recorded, case: str) -> bool:
+    data = fact.data
+    if getattr(data, "case", None) == case:
+        return True
+    contact = file.contacts.get(getattr(data, "contact", None) or "")
+    if contact is not None and case in contact.cases:
+        return True
+    claim = file.claims.get(getattr(data, "claim", None) or "")
+    return claim is not None and claim.said.case == case
+
+
+def timeline_row(fact: Recorded) -> Row:
+    """One fact of a timeline, without the patient's words."""
+    said = fact.data
+    department = getattr(said, "department", None) or getattr(said, "to_department", None)
+    return {
+        "occurred_at": stamp(fact.occurred_at), "recorded_at": stamp(fact.recorded_at),
+        "type": fact.type, "department": department, "fact": fact.name,
+    }  # fmt: skip
+
+
+def case(
+    name: Annotated[str, typer.Argument(metavar="ID", help="The case.")],
+    home: Home = None,
+    tenant: Tenant = None,
+    patient: Annotated[
+        str | None, typer.Option("--patient", help="Whose case, where two patients share the id.")
+    ] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="As it was known at this instant.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """One case: its path, visits, clocks, findings and timeline.
+
+    Example: parcours case c-12 --as-of 2026-03-03T00:00:00Z
+    """
+    _, found = here(home)
+    at = _instant("--as-of", as_of)
+
+    async def read() -> list[Row]:
+        async with connected(str(found["postgres"]), "case") as connection:
+            rows = await reading.patients_with_case(connection, tenant, patient, name)
+            files = [await file_of(connection, row["tenant"], row["patient"], at) for row in rows]
+        return [case_told(file, name) for file in files if name in file.cases]
+
+    told = run(read())
+    if not told:
+        raise Problem(
+            f"no case {name!r}"
+            + (f" of patient {patient!r}" if patient else "")
+            + (f" was known at {as_of}" if as_of else "")
+        )
+    if as_json:
+        print_json(told)
+        return
+    for one in told:
+        show_case(one)
+
+
+def _instant(option: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else instant(text)
+    except ValueError as wrong:
+        fail(f"{option} {wrong}", Exit.USAGE)
+
+
+def show_case(one: Row) -> None:
+    """A case for people."""
+    print_table(
+        f"Case {one['case']} of patient {one['patient']} ({one['tenant']})",
+        ("", ""),
+        [
+            ("path", arrows(one["path"])),
+            ("level", f"{one['level']} {LEVELS[one['level']][0]}" if one["level"] else "–"),
+            (
+                "measures",
+                f"hops {one['hops']}, returns {one['returns']}, sterile {one['sterile']}, carried {one['carried']}",
+            ),
+            ("state", one["state"]),
+            ("now in", one["department"]),
+            ("last substantive answer", one["substantive_answer_at"] or "none"),
+        ],
+    )
+    print_table(
+        "Visits",
+        ("department", "since", "planned"),
+        [(v["department"], v["since"], v["planned"]) for v in one["visits"]],
+    )
+    clocks = [
+        (k["claim"], CLOCKS[c["clock"]][0], c["instance"], c["state"], c["due_at"], c["met_at"])
+        for k in one["claims"]
+        for c in k["clocks"]
+    ]
+    if clocks:
+        print_table("Clocks", ("claim", "clock", "nr", "state", "due", "met"), clocks)
+    if one["findings"]:
+        rows = [
+            (f["kind"], f["level"], severity(f["kind"], f["level"]), f["open"], f["opened_at"]) for f in one["findings"]
+        ]
+        print_table("Findings", ("kind", "level", "severity", "open", "opened"), rows)
+    print_table(
+        "Timeline",
+        ("occurred", "type", "department"),
+        [(t["occurred_at"], t["type"], t["department"]) for t in one["timeline"]],
+    )
+
+
+def claim(
+    name: Annotated[str, typer.Argument(metavar="ID", help="The claim.")],
+    home: Home = None,
+    tenant: Tenant = None,
+    patient: Annotated[
+        str | None, typer.Option("--patient", help="Whose claim, where two patients share the id.")
+    ] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="As it was known at this instant.")] = None,
+    lang: Language = "en",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """One claim: its clocks, and why each stands where it stands.
+
+    Example: parcours claim k-7 --lang fr
+    """
+    language = chosen(lang)
+    _, found = here(home)
+    at = _instant("--as-of", as_of)
+
+    async def read() -> list[tuple[PatientFile, Row]]:
+        async with connected(str(found["postgres"]), "claim") as connection:
+            rows = await reading.patients_with_claim(connection, tenant, patient, name)
+            files = [await file_of(connection, row["tenant"], row["patient"], at) for row in rows]
+        return [(file, claim_told(file, name)) for file in files if name in file.claims and file.claims[name].has_begun]
+
+    told = run(read())
+    if not told:
+        raise Problem(
+            f"no claim {name!r}"
+            + (f" of patient {patient!r}" if patient else "")
+            + (f" was known at {as_of}" if as_of else "")
+        )
+    if as_json:
+        print_json([row for _, row in told])
+        return
+    for _, one in told:
+        show_claim(one, lang, language)
+
+
+def claim_told(file: PatientFile, name: str) -> Row:
+    """A claim with its explanation, line by line, and both elapsed figures."""
+    one = file.claims[name]
+    now = file.watermark or one.t0
+    end = one.answered_at or now
+    return claim_row(file, one, now) | {
+        "rules": {"jurisdiction": one.jurisdiction.id, "version": one.rules.version, "source": one.rules.source},
+        "elapsed": {
+            "calendar_days": round((end - one.t0).total_seconds() / 86400, 2),
+            "working_days": one.calendar.working_days_between(one.t0, end),
+        },
+        "explanation": [
+            {"text_en": line.en, "text_fr": line.fr, "fact": (line.evidence or (None,))[0]} for line in explanation(one)
+        ],
+    }
+
+
+def show_claim(one: Row, lang: str, language: int) -> None:
+    """A claim for people."""
+    heads = (("clock", "nr", "state", "started", "due", "met"), ("délai", "n°", "état", "départ", "échéance", "fait"))[
+        language
+    ]
+    rows = [
+        (CLOCKS[c["clock"]][language], c["instance"], c["state"], c["started_at"], c["due_at"], c["met_at"])
+        for c in one["clocks"]
+    ]
+    step = LADDER[one["ladder"]][language]
+    title = (
+        f"Claim {one['claim']} of patient {one['patient']}",
+        f"Réclamation {one['claim']} du patient {one['patient']}",
+    )[language]
+    print_table(f"{title}: {one['ladder']} {step}", heads, rows)
+    days = one["elapsed"]
+    out.print(
+        (f"{days['calendar_days']} calendar days, {days['working_days']} working days.",
+         f"{days['calendar_days']} jours calendaires, {days['working_days']} jours ouvrés.")[language]
+    )  # fmt: skip
+    for line in one["explanation"]:
+        out.print(
+            f"· {line[f'text_{lang}']}" + (f"  [{line['fact']}]" if line["fact"] else ""), markup=False, highlight=False
+        )

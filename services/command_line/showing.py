@@ -1,0 +1,115 @@
+"""How the command line speaks: JSON for programs, tables for people, one sentence for what went wrong."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from enum import IntEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import asyncpg
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.embedded.server_process import EmbeddedServerError
+from projections.jurisdictions import Invalid
+from projections.policy import InvalidPolicy
+from services.instance import AlreadyRunning, PortTaken
+from services.log import LogUnavailable, TopicDiffers
+from services.publishing import BadFile
+from services.settings import BadSettings, Settings, running, settings
+from services.tables import AWAY, NoGeneration, TablesUnavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+out, err = Console(), Console(stderr=True, highlight=False)
+
+
+class Exit(IntEnum):
+    """Exit codes: fine, found a problem, wrong usage, a server is away."""
+
+    OK = 0
+    PROBLEM = 1
+    USAGE = 2
+    AWAY = 3
+
+
+class NotRunning(RuntimeError):
+    """No instance runs in this home."""
+
+
+class Problem(RuntimeError):
+    """A command found a problem: a sentence, exit 1."""
+
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Where this instance lives (default: PARCOURS_HOME, else .parcours).")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this establishment.")]
+
+USAGE_ERRORS = (BadSettings, InvalidPolicy, Invalid)
+AWAY_ERRORS = (LogUnavailable, TablesUnavailable, EmbeddedServerError, NotRunning, PortTaken, *AWAY)
+PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, Problem, asyncpg.PostgresError)
+
+
+def plainly(command: Callable[P, T]) -> Callable[P, T]:
+    """What a command raises becomes a sentence and an exit code; never a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except USAGE_ERRORS as wrong:
+            fail(str(wrong), Exit.USAGE)
+        except AWAY_ERRORS as wrong:
+            fail(str(wrong) or f"a server is away ({type(wrong).__name__})", Exit.AWAY)
+        except PROBLEMS as wrong:
+            fail(str(wrong), Exit.PROBLEM)
+        except KeyboardInterrupt:
+            fail("stopped", Exit.PROBLEM)
+        except OSError as wrong:
+            fail(f"{wrong.filename or ''}: {wrong.strerror or wrong}", Exit.PROBLEM)
+
+    return run
+
+
+def fail(sentence: str, code: Exit) -> NoReturn:
+    """Say what was wrong and leave."""
+    err.print(sentence, style="bold red", markup=False, soft_wrap=True)
+    raise typer.Exit(int(code))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run asynchronous work to its end."""
+    return asyncio.run(work)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.flush()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table for people."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    out.print(table)
+
+
+def here(home: Path | None) -> tuple[Settings, dict[str, Any]]:
+    """The settings of an instance that runs. Raises `NotRunning`."""
+    one = settings(home)
+    found = running(one)
+    if one.kafka and one.postgres:
+        found = {"api": None, "clock": True} | found | {"kafka": one.kafka, "postgres": one.postgres}
+    if not found:
+        raise NotRunning(f"Parcours is not running in {one.home}. Start it with: parcours up")
+    return one, found

@@ -1,0 +1,164 @@
+"""token, parked: who may come in, and what could not be read."""
+
+from typing import Annotated, cast, get_args
+
+import typer
+
+from events.envelope import TENANT
+from services.command_line.showing import (
+    AsJson,
+    Exit,
+    Home,
+    Problem,
+    fail,
+    here,
+    out,
+    plainly,
+    print_json,
+    print_table,
+    run,
+)
+from services.projector.records import shown_value
+from services.security import Role, create_token
+from services.tables import connected
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    token = typer.Typer(help="Tokens of the HTTP doors.", no_args_is_help=True)
+    token.command("create")(plainly(create))
+    token.command("list")(plainly(list_tokens))
+    token.command("revoke")(plainly(revoke))
+    app.add_typer(token, name="token")
+    parked = typer.Typer(help="Records that are no facts.", no_args_is_help=True)
+    parked.command("list")(plainly(list_parked))
+    parked.command("show")(plainly(show_parked))
+    app.add_typer(parked, name="parked")
+
+
+def create(
+    tenant: Annotated[str, typer.Option("--tenant", help="The establishment.")],
+    role: Annotated[str, typer.Option("--role", help="emitter, reader, operator or admin.")],
+    home: Home = None,
+    label: Annotated[str, typer.Option("--label", help="What it is for.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token; it is shown this once, only its hash is kept.
+
+    Example: parcours token create --tenant north --role emitter
+    """
+    if role not in get_args(Role):
+        fail(f"--role must be one of {', '.join(get_args(Role))}, not {role!r}", Exit.USAGE)
+    if not TENANT.fullmatch(tenant):
+        fail("--tenant must be 1 to 40 of a-z, 0-9 and -", Exit.USAGE)
+    _, found = here(home)
+
+    async def make() -> tuple[str, str]:
+        async with connected(str(found["postgres"]), "token") as connection:
+            return await create_token(connection, tenant, cast("Role", role), label)
+
+    number, text = run(make())
+    if as_json:
+        print_json({"id": number, "token": text, "tenant": tenant, "role": role})
+    else:
+        out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def list_tokens(home: Home = None, *, as_json: AsJson = False) -> None:
+    """Every token by its id; never its text.
+
+    Example: parcours token list
+    """
+    _, found = here(home)
+
+    async def read() -> list[dict[str, object]]:
+        async with connected(str(found["postgres"]), "token") as connection:
+            rows = await connection.fetch(
+                "select id, tenant, role, label, created_at, revoked_at from parcours.token order by created_at"
+            )
+        return [dict(row) for row in rows]
+
+    rows = run(read())
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(
+            "Tokens", ("id", "tenant", "role", "label", "created", "revoked"), [tuple(row.values()) for row in rows]
+        )
+
+
+def revoke(number: Annotated[str, typer.Argument(metavar="ID")], home: Home = None) -> None:
+    """Let a token in no more (within five seconds).
+
+    Example: parcours token revoke 1a2b3c4d
+    """
+    _, found = here(home)
+
+    async def write() -> str:
+        async with connected(str(found["postgres"]), "token") as connection:
+            return str(
+                await connection.execute(
+                    "update parcours.token set revoked_at = now() where id = $1 and revoked_at is null", number
+                )
+            )
+
+    if run(write()) == "UPDATE 0":
+        raise Problem(f"there is no token {number} in use: see parcours token list")
+    out.print("Revoked.")
+
+
+def list_parked(home: Home = None, *, as_json: AsJson = False) -> None:
+    """Parked records: where they lie, and which rule each breaks.
+
+    Example: parcours parked list --json
+    """
+    _, found = here(home)
+
+    async def read() -> list[dict[str, object]]:
+        async with connected(str(found["postgres"]), "parked") as connection:
+            rows = await connection.fetch(
+                'select partition, "offset", code, field, rule, tenant, subject, appended_at from parcours.parked p where not is_taken'
+                ' and not exists (select 1 from parcours.parked_decision d where d.digest = p.digest) order by partition, "offset"'
+            )
+        return [dict(row) for row in rows]
+
+    rows = run(read())
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "Parked records",
+        ("partition", "offset", "reason", "where", "rule", "tenant", "subject"),
+        [(r["partition"], r["offset"], r["code"], r["field"], r["rule"], r["tenant"], r["subject"]) for r in rows],
+    )
+
+
+def show_parked(
+    partition: Annotated[int, typer.Argument()],
+    offset: Annotated[int, typer.Argument()],
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """One parked record, whole.
+
+    Example: parcours parked show 3 1017
+    """
+    _, found = here(home)
+
+    async def read() -> dict[str, object] | None:
+        async with connected(str(found["postgres"]), "parked") as connection:
+            row = await connection.fetchrow(
+                'select * from parcours.parked where partition = $1 and "offset" = $2', partition, offset
+            )
+        return None if row is None else dict(row)
+
+    row = run(read())
+    if row is None:
+        raise Problem(f"nothing is parked at {partition}:{offset}: see parcours parked list")
+    told = {name: shown_value(value) for name, value in row.items() if name != "digest"}
+    if as_json:
+        print_json(told)
+    else:
+        print_table(f"Parked at {partition}:{offset}", ("", ""), told.items())

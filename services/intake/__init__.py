@@ -1,0 +1,1 @@
+"""The HTTP door for facts. EVENTS section 1."""

@@ -1,0 +1,229 @@
+"""The log: Kafka's topics, and writing to them. EVENTS section 1, DESIGN section 4."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
+from aiokafka.partitioner import murmur2
+from aiokafka.structs import RecordMetadata
+
+from events.envelope import CONTENT_TYPE
+
+MAX_RECORD: Final = 6 * 1024 * 1024
+TOPIC_CONFIG: Final[Mapping[str, str]] = {
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "cleanup.policy": "delete",
+    "message.timestamp.type": "LogAppendTime",
+    "max.message.bytes": str(MAX_RECORD),
+}
+ONE_NODE: Final[Mapping[str, str]] = {"flush.messages": "1"}
+HEADERS: Final = (("content-type", CONTENT_TYPE.encode()),)
+
+
+class TopicDiffers(RuntimeError):
+    """The topic exists with other settings or another number of partitions."""
+
+
+class LogUnavailable(RuntimeError):
+    """Not known to be written within the limit: it may be, or may yet be. Ids make repeating it safe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where the log put a record."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to write; `partition` only for ticks, which have no key."""
+
+    value: bytes
+    key: bytes | None = None
+    partition: int | None = None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition Kafka's default partitioner (Java and aiokafka) gives a key."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+async def ensure_topics(servers: str, topics: Sequence[str], partitions: int, replication: int = 1) -> None:
+    """Create the topics; those that are there must be as we would have made them. Raises `TopicDiffers`, `LogUnavailable`."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+    try:
+        await admin.start()
+        for topic in topics:
+            await _ensure(admin, topic, partitions, replication)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise LogUnavailable(f"Kafka at {servers}: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+async def _ensure(admin: AIOKafkaAdminClient, topic: str, partitions: int, replication: int) -> None:
+    config = dict(TOPIC_CONFIG) | (dict(ONE_NODE) if replication == 1 else {})
+    answer: Any = await admin.create_topics(
+        [NewTopic(topic, partitions, replication, topic_configs=config)], timeout_ms=5_000
+    )
+    for _, code, message in answer.topic_errors:  # create_topics never raises: the error is a field of the answer
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise for_code(code)(message)
+    async with asyncio.timeout(10):
+        while (found := await _partition_count(admin, topic)) is None:  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(0.05)
+    if found != partitions:
+        raise TopicDiffers(
+            f"{topic} has {found} partitions, {partitions} wanted: the number is fixed when a topic is created"
+        )
+    have = await _topic_config(admin, topic)
+    if odd := {name: have.get(name) for name, value in TOPIC_CONFIG.items() if have.get(name) != value}:
+        raise TopicDiffers(f"{topic} has {odd}, wanted {dict(TOPIC_CONFIG)}")
+
+
+async def _partition_count(admin: AIOKafkaAdminClient, topic: str) -> int | None:
+    (described,) = await admin.describe_topics([topic])
+    return None if described["error_code"] else len(described["partitions"])
+
+
+async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str | None]:
+    answer: Any
+    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    ((code, message, _type, _name, entries),) = answer.resources
+    if code:
+        raise for_code(code)(message)
+    return {entry[0]: entry[1] for entry in entries}
+
+
+async def end_offsets(servers: str, topic: str) -> dict[int, int]:
+    """The next offset of every partition of a topic. Raises `LogUnavailable`."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, request_timeout_ms=10_000)
+    try:
+        async with asyncio.timeout(10):
+            await consumer.start()
+            numbers = consumer.partitions_for_topic(topic) or set()
+            found = await consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise LogUnavailable(f"Kafka at {servers}: {error!r}") from error
+    finally:
+        await consumer.stop()
+    return {one.partition: offset for one, offset in found.items()}
+
+
+async def hashes_before(
+    servers: str, topic: str, offsets: Mapping[int, int], hashed: Callable[[Any], bytes]
+) -> dict[int, bytes]:
+    """The hash of the record before each offset, where there is one: is this still the log we have read?"""
+    wanted = {TopicPartition(topic, number): offset - 1 for number, offset in offsets.items() if offset > 0}
+    found: dict[int, bytes] = {}
+    if not wanted:
+        return found
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers,
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=MAX_RECORD,
+    )
+    await consumer.start()
+    try:
+        consumer.assign(list(wanted))
+        for one, offset in wanted.items():
+            consumer.seek(one, offset)
+        while len(found) < len(wanted):
+            for one, records in (await consumer.getmany(timeout_ms=200, max_records=1000)).items():
+                found.setdefault(one.partition, hashed(records[0]))
+                consumer.pause(one)
+    finally:
+        await consumer.stop()
+    return found
+
+
+class LogWriter:
+    """An idempotent producer that is replaced when it is beyond repair, and never waits without a limit."""
+
+    def __init__(self, servers: str, limit: float = 5.0) -> None:
+        self._servers = servers
+        self._limit = limit
+        self._producer: AIOKafkaProducer | None = None
+        self._making = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def write(self, topic: str, outgoing: Iterable[Outgoing], limit: float | None = None) -> list[Written]:
+        """All, in order, or `LogUnavailable`. Raises MessageSizeTooLargeError before that record is sent."""
+        producer: AIOKafkaProducer | None = None
+        futures: list[asyncio.Future[RecordMetadata]] = []
+        try:
+            async with asyncio.timeout(limit or self._limit):
+                producer = await self._current()
+                for one in outgoing:
+                    futures.append(  # noqa: PERF401 - what was sent before an error must be known
+                        await producer.send(topic, one.value, one.key, one.partition, headers=list(HEADERS))
+                    )
+                done = await asyncio.gather(*futures)
+        except MessageSizeTooLargeError:
+            raise
+        except (TimeoutError, KafkaError, OSError) as error:
+            for future in futures:
+                future.cancel()
+            self._discard(producer)
+            raise LogUnavailable(f"Kafka at {self._servers}: {error!r}") from error
+        return [Written(one.partition, one.offset) for one in done]
+
+    async def close(self) -> None:
+        """Flush what is under way for at most the limit."""
+        if (producer := self._producer) is not None:
+            try:
+                async with asyncio.timeout(self._limit):
+                    await producer.stop()
+                self._producer = None
+            except TimeoutError:
+                self._discard(producer)
+        await asyncio.gather(*self._leaving)
+
+    async def _current(self) -> AIOKafkaProducer:
+        async with self._making:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._servers,
+                    enable_idempotence=True,
+                    acks="all",
+                    linger_ms=0,
+                    max_batch_size=256 * 1024,
+                    max_request_size=MAX_RECORD,
+                    request_timeout_ms=int(self._limit * 1000),
+                    metadata_max_age_ms=30_000,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _abandon(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _discard(self, producer: AIOKafkaProducer | None) -> None:
+        if producer is not None and producer is self._producer:  # another write may have replaced it already
+            self._producer = None
+            leaving = asyncio.create_task(_abandon(producer))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Drop what is not written: stop() flushes, that is waits for Kafka for ever when the producer is idempotent.
+
+    The order matters: failing batches while the sender still owns them breaks it.
+    """
+    producer._closed = True  # noqa: SLF001 - aiokafka has no way to give up
+    if (sender := getattr(producer, "_sender", None)) is not None:
+        await sender.close()
+    producer._message_accumulator.fail_all(KafkaError("producer abandoned"))  # noqa: SLF001
+    await producer.client.close()

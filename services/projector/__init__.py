@@ -1,0 +1,1 @@
+"""The process that turns the log into tables. DESIGN section 4."""

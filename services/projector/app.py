@@ -1,0 +1,385 @@
+"""The projector's process: partitions come and go, batches become transactions. DESIGN sections 4 and 8."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage, Topic
+from faststream.kafka.subscriber.usecase import BatchSubscriber
+
+from services.log import MAX_RECORD, hashes_before
+from services.projector.batch import Projecting
+from services.projector.held import Memory
+from services.projector.records import Reader, Record, digest_of
+from services.settings import EVENTS, GROUP, Settings
+from services.tables import TRANSIENT, NoGeneration, Pool, active_generation, connected, fold_version, open_pool
+from services.tables_projector import FenceLost
+from services.telemetry import beat_for_ever
+
+SESSION: Final = 10.0
+REBALANCE: Final = 60.0
+GRACE: Final = 20.0
+PATIENCE: Final = 60.0
+FENCES_A_MINUTE: Final = 3
+SLOTS: Final = 64
+log = structlog.get_logger("parcours.projector")
+
+
+class CheckpointRefused(RuntimeError):
+    """The checkpoint does not fit the log: reading on would skip or repeat facts."""
+
+
+class Stuck(RuntimeError):
+    """The process lives but does not move."""
+
+
+class Stopped(Exception):
+    """We were asked to stop."""
+
+
+class _NoConsumer:
+    """What a message would acknowledge with. We never do: positions are kept with the rows."""
+
+    async def commit(self) -> None:
+        raise AssertionError("positions are kept in the tables")
+
+    def seek(self, partition: int | None, offset: int | None) -> None:
+        raise AssertionError(f"seeking is the projector's: {partition} {offset}")
+
+
+_NO_CONSUMER: Final[Any] = _NoConsumer()
+
+
+async def raw_parser(records: tuple[Record, ...]) -> KafkaMessage:
+    """The batch as it came: FastStream's own parser decodes headers, and one that is not UTF-8 loses the whole batch."""
+    return KafkaMessage(raw_message=records, body=b"", consumer=_NO_CONSUMER, correlation_id="-", message_id="-")
+
+
+async def raw_decoder(message: KafkaMessage) -> list[Record]:
+    """The raw records, for a handler that decodes each alone."""
+    records = message.raw_message
+    return list(records) if isinstance(records, tuple) else [records]
+
+
+@dataclass
+class Projector(ConsumerRebalanceListener):
+    """Owns the partitions Kafka assigns it, and folds their records; anything it cannot make sense of stops it."""
+
+    servers: str
+    pool: Pool
+    work: Projecting
+    subscriber: BatchSubscriber = field(init=False)
+    closing: bool = False
+    moved_at: dict[int, float] = field(default_factory=dict)
+    fences: deque[float] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer:
+        if (consumer := self.subscriber.consumer) is None:
+            raise Stuck("the consumer exists only between start and stop")
+        return consumer
+
+    # -- partitions come and go --------------------------------------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Wait for the batch in flight: aiokafka hands out nothing more before it calls this, and heartbeats meanwhile."""
+        del revoked
+        try:
+            async with asyncio.timeout(REBALANCE / 2), self._turn:
+                self.work.positions = {}
+        except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on
+            self.fail(error)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Nothing is delivered before the checkpoints are read: pause and seek come before the first await."""
+        consumer = self.consumer
+        for one in assigned:
+            consumer.pause(one)
+            consumer.seek(one, 0)
+        try:
+            async with asyncio.timeout(SESSION / 2):  # no heartbeat is sent before this returns
+                await self._stand(consumer, sorted(assigned))
+        except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on
+            self.fail(error)
+
+    async def _stand(self, consumer: AIOKafkaConsumer, assigned: Sequence[TopicPartition]) -> None:
+        numbers = [one.partition for one in assigned]
+        async with self._turn:
+            before = {number: position.next_offset for number, position in self.work.positions.items()}
+            await self.work.take(numbers)
+            positions = self.work.positions
+            held = {one.partition for one in self.work.memory}
+            changed = {n for n in held if n not in positions or positions[n].next_offset != before.get(n)}
+            self.work.memory.drop_partitions(changed)
+        first = await consumer.beginning_offsets(assigned)
+        end = await consumer.end_offsets(assigned)
+        for one in assigned:
+            if one.partition not in positions:
+                raise CheckpointRefused(f"{one.topic} has partition {one.partition}, which the tables do not know")
+            at = positions[one.partition].next_offset
+            if not first[one] <= at <= end[one]:
+                raise CheckpointRefused(
+                    f"{one.topic}/{one.partition}: the tables stand at offset {at}, the log holds {first[one]} to {end[one]}. "
+                    "Is this the log the tables were made from? `parcours rebuild` makes them anew."
+                )
+        known = {n: position.last_record_hash for n, position in positions.items() if position.last_record_hash}
+        found = await hashes_before(self.servers, EVENTS, {n: positions[n].next_offset for n in known}, digest_of)
+        if odd := sorted(n for n, digest in found.items() if digest != known[n]):
+            raise CheckpointRefused(f"the last records of partitions {odd} are not those the tables were made from")
+        for one in assigned:
+            self.moved_at[one.partition] = asyncio.get_running_loop().time()
+            consumer.seek(one, positions[one.partition].next_offset)
+            consumer.resume(one)
+        log.info("assigned", partitions=len(assigned))
+
+    # -- batches -----------------------------------------------------------------------------------------------------------
+
+    async def project(self, records: list[Record]) -> None:
+        """The handler. It never raises: FastStream would log it and go on behind the batch."""
+        async with self._turn:
+            if self.closing or self._failed.done():
+                return
+            try:
+                await self._project(records)
+            except Exception as error:  # noqa: BLE001 - see above
+                self.fail(error)
+
+    async def _project(self, records: Sequence[Record]) -> None:
+        positions = self.work.positions
+        batch: dict[int, list[Record]] = {}
+        for record in records:
+            if record.partition in positions and record.offset >= positions[record.partition].next_offset:
+                batch.setdefault(record.partition, []).append(record)
+        if not batch:
+            return
+        async with asyncio.timeout(PATIENCE * 2):
+            done = await self._with_patience(lambda: self.work.project(batch))
+            if done:
+                await self._with_patience(self.work.settle)
+        now = asyncio.get_running_loop().time()
+        self.moved_at |= dict.fromkeys(batch, now)
+
+    async def _with_patience(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Retry what passes; a lost fence is looked at again from the tables. False: read again from there."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        pause = 0.1
+        while True:
+            try:
+                await step()
+            except FenceLost as lost:
+                await self._stand_again(lost)
+                return False
+            except TRANSIENT as wrong:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                log.warning("database", error=type(wrong).__name__, retry_in=pause)
+                await self._unblock()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+            else:
+                return True
+
+    async def _unblock(self) -> None:
+        """End the transaction of a frozen predecessor, which would hold its rows for ever."""
+        try:
+            async with self.pool.acquire() as connection:
+                await connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'parcours-projector'"
+                    " and state like 'idle in transaction%' and pid <> pg_backend_pid() and xact_start < now() - interval '2 s'"
+                )
+        except TRANSIENT:
+            return  # the retry itself will say
+
+    async def _stand_again(self, lost: FenceLost) -> None:
+        now = asyncio.get_running_loop().time()
+        self.fences.append(now)
+        while self.fences and self.fences[0] < now - 60:
+            self.fences.popleft()
+        if len(self.fences) >= FENCES_A_MINUTE:
+            raise lost
+        log.warning("fence lost", error=str(lost))
+        numbers = list(self.work.positions)
+        self.work.memory.drop_partitions(numbers)
+        await self.work.take(numbers)
+        for number, position in self.work.positions.items():
+            self.consumer.seek(TopicPartition(EVENTS, number), position.next_offset)
+
+    # -- living ------------------------------------------------------------------------------------------------------------
+
+    def fail(self, error: Exception) -> None:
+        """Fail closed: nothing more is read, and the process ends with the reason."""
+        if not self._failed.done():
+            log.critical("projector stops", error=str(error) or type(error).__name__, exc_info=error)
+            self._failed.set_exception(error)
+        if self.subscriber.consumer is not None:
+            self.consumer.pause(*self.consumer.assignment())
+
+    async def failure(self) -> None:
+        """Wait for a failure and raise it."""
+        await asyncio.shield(self._failed)
+
+    async def watch(self, stuck_after: float = 60.0) -> NoReturn:
+        """Raise when the consume loop is dead although the process lives."""
+        while True:
+            await asyncio.sleep(1.0)
+            # FastStream restarts a crashed loop at once and for ever, and keeps each dead task in this list
+            if not self.subscriber.tasks or any(task.done() for task in self.subscriber.tasks):
+                raise Stuck("the consume loop has crashed")
+            own = [TopicPartition(EVENTS, number) for number in self.work.positions]
+            if not own:
+                continue
+            async with asyncio.timeout(stuck_after):
+                end = await self.consumer.end_offsets(own)
+            now = asyncio.get_running_loop().time()
+            for one in own:
+                position = self.work.positions.get(one.partition)
+                if position is None or end.get(one, 0) <= position.next_offset:
+                    self.moved_at[one.partition] = now
+                elif now - self.moved_at.get(one.partition, now) > stuck_after:
+                    raise Stuck(f"partition {one.partition} is behind and has not moved for {stuck_after:.0f} s")
+
+    async def look_after(self) -> NoReturn:
+        """Between batches: what other partitions left for ours."""
+        while True:
+            await asyncio.sleep(0.5)
+            async with self._turn:
+                if self.work.positions and not self.closing and not self._failed.done():
+                    try:
+                        await self._with_patience(self.work.settle)
+                    except Exception as error:  # noqa: BLE001 - as in project
+                        self.fail(error)
+
+    async def drained(self) -> None:
+        """The batch in flight, if any, is finished."""
+        async with self._turn:
+            return
+
+    def detail(self) -> dict[str, Any]:
+        """What a heartbeat tells of this projector."""
+        spent = self.work.spent
+        return {
+            "partitions": len(self.work.positions), "facts": spent.facts, "records": spent.records, "decode": spent.decode,
+            "fold": spent.fold, "load": spent.load, "write": spent.write, "held_facts": self.work.memory.facts,
+        }  # fmt: skip
+
+
+def subscribe(broker: KafkaBroker, projector: Projector, one: Settings, slot: int) -> None:
+    """Wire the projector to its topic, as DESIGN section 8 wants it."""
+    projector.subscriber = broker.subscriber(
+        Topic(EVENTS, declare=False),
+        batch=True,
+        max_records=one.max_records,
+        batch_timeout_ms=10,
+        group_id=GROUP,
+        group_instance_id=f"projector-{slot}",
+        listener=projector,
+        ack_policy=AckPolicy.MANUAL,
+        parser=raw_parser,
+        decoder=raw_decoder,
+        no_reply=True,
+        auto_offset_reset="none",
+        partition_assignment_strategy=(StickyPartitionAssignor,),
+        session_timeout_ms=int(SESSION * 1000),
+        heartbeat_interval_ms=1_000,
+        rebalance_timeout_ms=int(REBALANCE * 1000),
+        max_poll_interval_ms=300_000,
+        fetch_max_wait_ms=500,
+        fetch_max_bytes=32 * 1024 * 1024,
+        max_partition_fetch_bytes=MAX_RECORD,
+        include_in_schema=False,
+    )
+    projector.subscriber(projector.project)
+
+
+async def run(one: Settings, kafka: str, postgres: str, *, clock_rule: bool) -> None:
+    """Project until SIGTERM or SIGINT; raises what made it fail."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    pool = await open_pool(postgres, "projector")
+    try:
+        async with connected(postgres, "projector-slot") as slots:
+            slot = await _slot(slots)
+            await _run(one, kafka, pool, slot, stop, clock_rule=clock_rule)
+    finally:
+        await pool.close()
+
+
+async def _slot(connection: Any) -> int:
+    """A number no other projector has, held by a lock: two holders of one group instance id would kick each other."""
+    for number in range(1, SLOTS + 1):
+        if await connection.fetchval("select pg_try_advisory_lock(7203, $1)", number):
+            return number
+    raise Stuck(f"there are {SLOTS} projectors already")
+
+
+async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.Event, *, clock_rule: bool) -> None:
+    async with pool.acquire() as connection:
+        generation = await active_generation(connection)
+        if generation is None:
+            raise NoGeneration("there are no read tables yet: start with `parcours up`")
+        if generation.fold_version != fold_version(generation.policy):
+            raise NoGeneration(
+                "the tables were made by another version of Parcours: make them anew with `parcours rebuild`"
+            )
+        partitions = await connection.fetchval(f"select count(*) from {generation.schema}.checkpoint")
+    reader = Reader(generation.policy, partitions, clock_rule)
+    owner = f"projector-{slot}/{os.getpid()}"
+    projector = Projector(kafka, pool, Projecting(pool, generation, EVENTS, reader, Memory(one.held_facts), owner))
+    broker = KafkaBroker(
+        kafka,
+        # a JoinGroup answer takes up to the rebalance timeout: below it every slow rebalance starts again
+        request_timeout_ms=int((REBALANCE + 5) * 1000),
+        consumer_only=True,
+        apply_types=False,
+        graceful_timeout=GRACE,
+        logger=logging.getLogger("parcours.faststream"),
+        log_level=logging.DEBUG,
+    )
+    subscribe(broker, projector, one, slot)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_raise_when(stop))
+            tasks.create_task(projector.failure())
+            await broker.start()
+            tasks.create_task(projector.watch())
+            tasks.create_task(projector.look_after())
+            tasks.create_task(beat_for_ever(pool, f"projector-{slot}", projector.detail))
+    except* Stopped:
+        pass
+    finally:
+        await _close(broker, projector)
+
+
+async def _close(broker: KafkaBroker, projector: Projector) -> None:
+    """No new batch, the one in flight finishes, the group is left; then the pool may close."""
+    projector.closing = True
+    try:
+        async with asyncio.timeout(GRACE + 5):
+            await broker.stop()
+    except TimeoutError:
+        log.exception("the consumer did not stop in time")
+    async with asyncio.timeout(5):
+        await projector.drained()
+
+
+async def _raise_when(stop: asyncio.Event) -> NoReturn:
+    await stop.wait()
+    raise Stopped

@@ -1,0 +1,131 @@
+"""The persons a projector holds in memory: their file, what is found of them, what was said."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from events.envelope import Recorded
+from projections.announcing import Announced, Shown, ToSay, shown, to_say
+from projections.findings import Finding, findings
+from projections.patient import PatientFile, Touched
+
+Person = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Held:
+    """One person: everything a batch needs to fold their next fact and to know what is to be said."""
+
+    file: PatientFile
+    partition: int
+    found: dict[str, Finding] = field(default_factory=dict)
+    seen: dict[str, Shown] = field(default_factory=dict)
+    said: dict[str, Announced] = field(default_factory=dict)
+    newest: datetime | None = None
+    look_again: datetime | None = None
+    is_quarantined: bool = False
+
+    @property
+    def person(self) -> Person:
+        return (self.file.tenant, self.file.patient)
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When somebody has to look at this person although nothing arrives."""
+        dues = [due for due in (self.file.next_due, self.look_again) if due is not None]
+        return min(dues, default=None)
+
+    def compare(self, watermark: datetime) -> tuple[Touched, set[str], list[ToSay]]:
+        """Bring the findings up to what changed: what was touched, which findings differ, what is to be said."""
+        touched = self.file.take_touched()
+        changed = self._changed(touched) if touched else set()
+        due = self.look_again is not None and self.look_again <= watermark
+        if not (changed or due or touched.anew):
+            return touched, changed, []
+        alerts, self.look_again = to_say(self.found, self.said, self.seen, watermark)
+        for alert in alerts:
+            self.said[alert.id] = Announced(alert.n, alert.level, alert.act != "resolved")
+        return touched, changed, alerts
+
+    def _changed(self, touched: Touched) -> set[str]:
+        changed = set()
+        now = {found.id: found for found in findings(self.file, touched)}
+        if touched.anew:
+            for gone in self.found.keys() - now.keys():
+                del self.found[gone]
+                self.seen.pop(gone, None)
+                changed.add(gone)
+        for name, found in now.items():
+            before = self.found.get(name)
+            if before == found:
+                continue
+            if before is None or (found.is_open and not before.is_open):
+                latest = self.newest or found.opened_at
+                self.seen[name] = shown(found, latest, self._newest_of(found))
+            self.found[name] = found
+            changed.add(name)
+        return changed
+
+    def _newest_of(self, found: Finding) -> datetime:
+        """When the newest fact of the finding's case, claim or topic occurred."""
+        if found.claim is not None:
+            steps = self.file.claims[found.claim].steps
+            return max((step.at for step in steps if step.fact), default=found.opened_at)
+        if found.case is not None:
+            return self.file.cases[found.case].last_sign or found.opened_at
+        meetings = self.file.topics[found.topic or ""].shown
+        return meetings[-1].at if meetings else found.opened_at
+
+    def current(self) -> dict[str, Finding]:
+        """Every finding of the file as it stands."""
+        return {found.id: found for found in findings(self.file)}
+
+    def note(self, fact: Recorded) -> None:
+        """The largest recorded_at of the person's facts."""
+        if self.newest is None or fact.recorded_at > self.newest:
+            self.newest = fact.recorded_at
+
+
+class Memory:
+    """Files held between batches, the least recently used let go first; bounded by the facts they hold."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: OrderedDict[Person, Held] = OrderedDict()
+        self._sizes: dict[Person, int] = {}
+        self.facts = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, person: Person) -> Held | None:
+        """The held person, if any; asking makes them the most recently used."""
+        held = self._held.get(person)
+        if held is not None:
+            self._held.move_to_end(person)
+        return held
+
+    def put(self, held: Iterable[Held]) -> None:
+        """Hold persons whose batch was committed."""
+        for one in held:
+            self.drop([one.person])
+            self._held[one.person] = one
+            self._sizes[one.person] = size = len(one.file.known) + 1
+            self.facts += size
+        while self.facts > self._limit and len(self._held) > 1:
+            self.drop([next(iter(self._held))])
+
+    def drop(self, persons: Iterable[Person]) -> None:
+        """Let persons go: their rows changed under us, or their batch was not committed."""
+        for person in persons:
+            if self._held.pop(person, None) is not None:
+                self.facts -= self._sizes.pop(person)
+
+    def drop_partitions(self, partitions: Iterable[int]) -> None:
+        """Let go of everybody of some partitions."""
+        gone = set(partitions)
+        self.drop([person for person, held in self._held.items() if held.partition in gone])
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(self._held.values())

@@ -1,0 +1,122 @@
+"""From Kafka records to facts: each one alone, so that a bad record costs nobody else anything. DESIGN section 4."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from events.catalogue import TICK, decoded
+from events.envelope import FORESIGHT, Recorded, Refused, parsed
+from projections.jurisdictions import UnknownJurisdiction
+from projections.patient import check
+from projections.policy import Policy
+from services.log import partition_of
+
+Record = ConsumerRecord[bytes | None, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A record that is no fact: raw, with the rule it breaks."""
+
+    record: Record
+    digest: bytes
+    code: str
+    field: str
+    rule: str
+    tenant: str | None
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How records are read in this instance. `clock_rule` is off for histories (`up --no-clock`)."""
+
+    policy: Policy
+    partitions: int
+    clock_rule: bool = True
+
+    def read(self, record: Record) -> Recorded | Parked:
+        """The fact of a record, or the record parked with its reason."""
+        try:
+            fact = self._fact(record)
+        except Refused as wrong:
+            return parked(record, wrong.code, wrong.field, wrong.rule)
+        except UnknownJurisdiction as unknown:
+            return parked(
+                record, "jurisdiction", "data.jurisdiction", f"{unknown} is no jurisdiction of the policy in force"
+            )
+        except RecursionError:
+            return parked(record, "json", "(record)", "is nested too deeply")
+        return fact
+
+    def _fact(self, record: Record) -> Recorded:
+        if record.value is None:
+            raise Refused("(record)", "has no value", "empty")
+        for name, value in record.headers:
+            if value is None and name.lower().startswith("ce_"):
+                raise Refused(name, "a header without a value", "header")
+        fact = decoded(record.value, tuple(record.headers))
+        if fact.type != TICK:
+            key = f"{fact.tenant}|{fact.subject}".encode()
+            if partition_of(key, self.partitions) != record.partition:
+                raise Refused(
+                    "(record)",
+                    f"lies in partition {record.partition}, not in that of tenant|subject",
+                    "wrong_partition",
+                )
+        if self.clock_rule and fact.recorded_at - appended_at(record) > FORESIGHT:
+            raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
+        check(fact, self.policy)
+        return fact
+
+
+def appended_at(record: Record) -> datetime:
+    """When Kafka took the record."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=record.timestamp)
+
+
+def parked(record: Record, code: str, field: str, rule: str) -> Parked:
+    """Park a record, with whatever it says of whose it is."""
+    value = record.value or b""
+    content = stated(value)
+    tenant, subject = content.get("tenant", "default"), content.get("subject")
+    digest = parked_digest(value or f"{record.partition}:{record.offset}".encode())
+    named = isinstance(tenant, str) and isinstance(subject, str)
+    return Parked(
+        record, digest, code, field, rule, _kept(tenant) if named else None, _kept(subject) if named else None
+    )
+
+
+def stated(value: bytes) -> dict[str, Any]:
+    """What a bad record says all the same."""
+    try:
+        return parsed(value)
+    except Refused:
+        return {}
+
+
+def parked_digest(value: bytes) -> bytes:
+    """What makes a parked record distinct: the identity it states, else its bytes."""
+    content = stated(value)
+    names = [content.get(name) for name in ("subject", "source", "id")]
+    if all(isinstance(name, str) for name in names):
+        text = "\x1f".join([str(content.get("tenant", "default")), *map(str, names)])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(value).digest()
+
+
+def _kept(text: object) -> str | None:
+    return text[:256] if isinstance(text, str) and "\x00" not in text else None
+
+
+def digest_of(record: Record) -> bytes:
+    """What tells that a log is another log: a hash of a record's bytes."""
+    return hashlib.blake2b((record.key or b"") + b"\x1f" + (record.value or b""), digest_size=16).digest()
+
+
+def shown_value(value: object) -> object:
+    """Bytes as text where they are text."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value

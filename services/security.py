@@ -1,0 +1,44 @@
+"""Tokens: random, shown once, kept only as a hash. DESIGN section 2."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from services.tables import Connection
+
+Role = Literal["emitter", "reader", "operator", "admin"]
+ROLES: tuple[Role, ...] = ("emitter", "reader", "operator", "admin")
+PREFIX = "parcours_"
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who a token stands for."""
+
+    id: str
+    tenant: str
+    role: Role
+
+
+def hashed(token: str) -> bytes:
+    """What is stored of a token: it has 256 random bits, so a plain hash is enough."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+async def create_token(connection: Connection, tenant: str, role: Role, label: str) -> tuple[str, str]:
+    """A new token: its id, and its text, which is shown this once."""
+    number, text = secrets.token_hex(4), PREFIX + secrets.token_urlsafe(32)
+    await connection.execute(
+        "insert into parcours.token (id, tenant, role, hash, label) values ($1, $2, $3, $4, $5)",
+        number, tenant, role, hashed(text), label,
+    )  # fmt: skip
+    return number, text
+
+
+async def bearer(connection: Connection, token: str) -> Bearer | None:
+    """Whom a token stands for; None if nobody (unknown or revoked). Looked up by hash: nothing to time."""
+    row = await connection.fetchrow(
+        "select id, tenant, role from parcours.token where hash = $1 and revoked_at is null", hashed(token)
+    )
+    return None if row is None else Bearer(row["id"], row["tenant"], cast("Role", row["role"]))

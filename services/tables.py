@@ -1,0 +1,161 @@
+"""Postgres: connecting, the tables that are not facts, and generations of the read tables. DESIGN sections 4 and 5."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from projections.policy import Policy, policy
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[Any] | PoolConnectionProxy[Any]
+    Pool = asyncpg.Pool[Any]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
+TRANSIENT = (*AWAY, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
+
+
+class TablesUnavailable(RuntimeError):
+    """Postgres is away, or refuses us."""
+
+
+class NoGeneration(RuntimeError):
+    """There are no read tables yet, or they were made by another version of the folds, the policy or the holidays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One set of read tables, and what it was made by."""
+
+    id: int
+    fold_version: str
+    policy: Policy
+    state: str
+
+    @property
+    def schema(self) -> str:
+        return f"g{self.id}"
+
+
+def sql(name: str, schema: str | None = None) -> str:
+    """A script of deploy/sql, for a schema of ours (g and a number, never a user's word)."""
+    text = (resources.files("deploy") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    return text if schema is None else text.replace("{schema}", schema)
+
+
+@cache
+def code_version() -> str:
+    """A hash of everything that decides what the tables hold: the folds, the facts, the holidays."""
+    digest = hashlib.sha256(metadata.version("holidays").encode())
+    for package in ("events", "projections"):
+        root = Path(str(resources.files(package)))
+        for path in sorted([*root.rglob("*.py"), *root.rglob("*.toml")]):
+            digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def fold_version(chosen: Policy) -> str:
+    """The version of the tables a policy gives with this code."""
+    said = json.dumps(chosen.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    return hashlib.sha256(f"{code_version()}|{said}".encode()).hexdigest()[:16]
+
+
+async def open_pool(url: str, name: str, size: int = 4) -> Pool:
+    """A pool of connections with our application name and limits. Raises `TablesUnavailable`."""
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=10,
+            init=_prepare,
+            server_settings={
+                "application_name": f"parcours-{name}",
+                "lock_timeout": "2s",
+                "idle_in_transaction_session_timeout": "30s",
+            },
+        )
+    except (*AWAY, asyncpg.PostgresError) as error:
+        raise TablesUnavailable(f"Postgres: {error}") from error
+
+
+async def _prepare(connection: Connection) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+@asynccontextmanager
+async def connected(url: str, name: str) -> AsyncIterator[Connection]:
+    """One connection, closed at the end. Raises `TablesUnavailable` when it cannot be had."""
+    try:
+        connection = await asyncpg.connect(url, timeout=10, server_settings={"application_name": f"parcours-{name}"})
+    except (*AWAY, asyncpg.PostgresError) as error:
+        raise TablesUnavailable(f"Postgres: {error}") from error
+    try:
+        await _prepare(connection)
+        yield connection
+    finally:
+        await connection.close(timeout=5)
+
+
+async def ensure_base(connection: Connection) -> None:
+    """Create the tables that are not facts, if they are not there."""
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(7201)")
+        await connection.execute(sql("parcours"))
+
+
+async def active_generation(connection: Connection) -> Generation | None:
+    """The generation readers see."""
+    row = await connection.fetchrow(
+        "select id, fold_version, policy, state from parcours.generation where state = 'active'"
+    )
+    return None if row is None else Generation(row["id"], row["fold_version"], policy(row["policy"]), row["state"])
+
+
+async def create_generation(
+    connection: Connection, chosen: Policy, topic: str, partitions: int, *, active: bool
+) -> Generation:
+    """A new, empty generation; with its indexes and the views on it when it is to be active at once."""
+    async with connection.transaction():
+        number = await connection.fetchval("select coalesce(max(id), 0) + 1 from parcours.generation")
+        made = Generation(number, fold_version(chosen), chosen, "active" if active else "building")
+        await connection.execute(sql("generation", made.schema))
+        await connection.execute(
+            "insert into parcours.generation (id, fold_version, policy, state) values ($1, $2, $3, $4)",
+            made.id, made.fold_version, chosen.model_dump(mode="json", exclude_defaults=True), made.state,
+        )  # fmt: skip
+        await connection.executemany(
+            f"insert into {made.schema}.checkpoint (topic, partition, next_offset) values ($1, $2, 0)",
+            [(topic, number) for number in range(partitions)],
+        )
+        if active:
+            await connection.execute(sql("generation_indexes", made.schema))
+            await connection.execute(sql("views", made.schema))
+    return made
+
+
+async def ensure_generation(connection: Connection, chosen: Policy | None, topic: str, partitions: int) -> Generation:
+    """The active generation, made if there is none. Raises `NoGeneration` if it is of another version."""
+    found = await active_generation(connection)
+    if found is None:
+        return await create_generation(connection, chosen or Policy(), topic, partitions, active=True)
+    if chosen is not None and fold_version(chosen) != fold_version(found.policy):
+        raise NoGeneration(
+            "The tables here were made with another policy. See what would change with `parcours what-if --policy`, "
+            "then put it in force with `parcours rebuild --policy`."
+        )
+    if found.fold_version != fold_version(found.policy):
+        raise NoGeneration("The tables here were made by another version of Parcours. Make them anew: parcours rebuild")
+    return found

@@ -1,0 +1,349 @@
+"""What the projector reads and writes in Postgres, in its one transaction a batch. DESIGN section 4."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from events.envelope import Recorded
+from projections.announcing import Announced, Shown
+from services.tables import Connection
+
+Person = tuple[str, str]
+Row = tuple[Any, ...]
+
+
+class FenceLost(RuntimeError):
+    """Somebody else moved the checkpoint: what was folded is not to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a partition stands: the next offset, the watermark, and the last record's hash."""
+
+    next_offset: int
+    watermark: datetime | None
+    last_record_hash: bytes | None
+
+
+@dataclass(slots=True)
+class Changes:
+    """All a batch writes. Everything is keyed by person; rows are in the order of the columns."""
+
+    positions: dict[int, Position] = field(default_factory=dict)
+    facts: list[Row] = field(default_factory=list)
+    replaced: list[Row] = field(default_factory=list)
+    conflicting: list[Row] = field(default_factory=list)
+    emptied: list[Person] = field(default_factory=list)
+    patients: list[Row] = field(default_factory=list)
+    gone: list[Person] = field(default_factory=list)
+    cases: list[Row] = field(default_factory=list)
+    claims: list[Row] = field(default_factory=list)
+    findings: list[Row] = field(default_factory=list)
+    lost_findings: list[tuple[str, str]] = field(default_factory=list)
+    announced: list[Row] = field(default_factory=list)
+    outbox: list[Row] = field(default_factory=list)
+    parked: list[Row] = field(default_factory=list)
+    corrections: list[Row] = field(default_factory=list)
+    inbox: list[Row] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
+    tombstones: list[Row] = field(default_factory=list)
+    erased: list[Row] = field(default_factory=list)
+
+
+async def positions(connection: Connection, schema: str, topic: str, partitions: Iterable[int]) -> dict[int, Position]:
+    """The checkpoints of some partitions."""
+    rows = await connection.fetch(
+        f"select partition, next_offset, watermark, last_record_hash from {schema}.checkpoint"
+        " where topic = $1 and partition = any($2::smallint[])",
+        topic, list(partitions),
+    )  # fmt: skip
+    return {row["partition"]: Position(row["next_offset"], row["watermark"], row["last_record_hash"]) for row in rows}
+
+
+async def move(
+    connection: Connection, schema: str, topic: str, expected: Mapping[int, int], to: Mapping[int, Position],
+    owner: str, batch: UUID,
+) -> None:  # fmt: skip
+    """The compare-and-set of a transaction: every position moves on from where we believe it is, or `FenceLost`."""
+    numbers = sorted(to)
+    moved = await connection.fetch(
+        f"with wanted as (select * from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bytea[])"
+        " as w(partition, expected, next_offset, watermark, hash)),"
+        f" locked as (select c.partition from {schema}.checkpoint c join wanted w using (partition)"
+        " where c.topic = $1 and c.next_offset = w.expected order by c.partition for update of c)"
+        f" update {schema}.checkpoint c set next_offset = w.next_offset, watermark = w.watermark, last_record_hash = w.hash,"
+        " owner = $7, batch_id = $8, moved_at = now() from wanted w join locked l using (partition)"
+        " where c.topic = $1 and c.partition = w.partition and c.next_offset = w.expected returning c.partition",
+        topic, numbers, [expected[n] for n in numbers], [to[n].next_offset for n in numbers],
+        [to[n].watermark for n in numbers], [to[n].last_record_hash for n in numbers], owner, batch,
+    )  # fmt: skip
+    if len(moved) != len(numbers):
+        lost = sorted(set(numbers) - {row["partition"] for row in moved})
+        raise FenceLost(f"partitions {lost} have moved on under another owner")
+
+
+async def was_committed(
+    connection: Connection, schema: str, topic: str, partitions: Iterable[int], batch: UUID
+) -> bool:
+    """Whether a batch's transaction happened although its answer was lost."""
+    wanted = list(partitions)
+    found = await connection.fetchval(
+        f"select count(*) from {schema}.checkpoint where topic = $1 and partition = any($2::smallint[]) and batch_id = $3",
+        topic, wanted, batch,
+    )  # fmt: skip
+    return bool(found == len(wanted))
+
+
+# -- reading -------------------------------------------------------------------------------------------------------------
+
+
+async def aliases(connection: Connection, schema: str, subjects: Sequence[Person]) -> dict[Person, str]:
+    """The persons that subjects have become by merges."""
+    rows = await connection.fetch(
+        f"select a.tenant, a.subject, a.person from {schema}.alias a"
+        " join unnest($1::text[], $2::text[]) as w(tenant, subject) using (tenant, subject)",
+        [tenant for tenant, _ in subjects], [subject for _, subject in subjects],
+    )  # fmt: skip
+    return {(row["tenant"], row["subject"]): row["person"] for row in rows}
+
+
+async def timelines(
+    connection: Connection, schema: str, persons: Sequence[Person]
+) -> dict[Person, list[tuple[bytes, bool]]]:
+    """The facts of persons (raw, and whether their identity came with two contents)."""
+    rows = await connection.fetch(
+        f"select t.tenant, t.patient, t.raw, t.is_conflicting from {schema}.timeline t"
+        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient)",
+        [tenant for tenant, _ in persons], [patient for _, patient in persons],
+    )  # fmt: skip
+    found: dict[Person, list[tuple[bytes, bool]]] = {}
+    for row in rows:
+        found.setdefault((row["tenant"], row["patient"]), []).append((row["raw"], row["is_conflicting"]))
+    return found
+
+
+async def shown(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, dict[str, Shown]]:
+    """When the findings of persons could first be seen."""
+    rows = await connection.fetch(
+        f"select f.tenant, f.patient, f.id, f.shown_at, f.is_old from {schema}.finding f"
+        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient)",
+        [tenant for tenant, _ in persons], [patient for _, patient in persons],
+    )  # fmt: skip
+    found: dict[Person, dict[str, Shown]] = {}
+    for row in rows:
+        found.setdefault((row["tenant"], row["patient"]), {})[row["id"]] = Shown(row["shown_at"], row["is_old"])
+    return found
+
+
+async def said(connection: Connection, persons: Sequence[Person]) -> dict[Person, dict[str, Announced]]:
+    """What was said of persons so far; it belongs to no generation."""
+    rows = await connection.fetch(
+        "select a.tenant, a.patient, a.finding, a.n, a.level, a.is_raised from parcours.announced a"
+        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient)",
+        [tenant for tenant, _ in persons], [patient for _, patient in persons],
+    )  # fmt: skip
+    found: dict[Person, dict[str, Announced]] = {}
+    for row in rows:
+        one = Announced(row["n"], row["level"], row["is_raised"])
+        found.setdefault((row["tenant"], row["patient"]), {})[row["finding"]] = one
+    return found
+
+
+async def tombstones(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, datetime]:
+    """Up to when persons are erased."""
+    rows = await connection.fetch(
+        f"select t.tenant, t.subject, t.erased_at from {schema}.tombstone t"
+        " join unnest($1::text[], $2::text[]) as w(tenant, subject) using (tenant, subject)",
+        [tenant for tenant, _ in persons], [subject for _, subject in persons],
+    )  # fmt: skip
+    return {(row["tenant"], row["subject"]): row["erased_at"] for row in rows}
+
+
+async def due(connection: Connection, schema: str, watermarks: Mapping[int, datetime], limit: int) -> list[Person]:
+    """Persons somebody has to look at because their partition's watermark has reached their next deadline."""
+    rows = await connection.fetch(
+        f"select p.tenant, p.patient from {schema}.patient p"
+        " join unnest($1::smallint[], $2::timestamptz[]) as w(partition, watermark)"
+        " on p.partition = w.partition and p.next_due_at <= w.watermark"
+        " where not p.is_quarantined order by p.next_due_at, p.tenant, p.patient limit $3",
+        list(watermarks), list(watermarks.values()), limit,
+    )  # fmt: skip
+    return [(row["tenant"], row["patient"]) for row in rows]
+
+
+async def inbox(
+    connection: Connection, schema: str, partitions: Iterable[int], limit: int
+) -> list[tuple[int, int, str, str, bytes | None]]:
+    """What other partitions left for the persons of ours, oldest first."""
+    rows = await connection.fetch(
+        f"select id, partition, tenant, person, raw from {schema}.inbox where partition = any($1::smallint[])"
+        " order by id limit $2",
+        list(partitions), limit,
+    )  # fmt: skip
+    return [(row["id"], row["partition"], row["tenant"], row["person"], row["raw"]) for row in rows]
+
+
+# -- writing -------------------------------------------------------------------------------------------------------------
+
+TIMELINE = (
+    "tenant", "patient", "subject", "source", "id", "type", "occurred_at", "recorded_at", "partition", "is_known",
+    "is_conflicting", "raw",
+)  # fmt: skip
+CASE = (
+    "tenant", "patient", "case_id", "topic", "path", "handoffs", "hops", "distinct_departments", "returns",
+    "direct_returns", "alternation", "sterile", "carried", "level", "bounced", "state", "department", "since",
+    "substantive_answer_at", "first_sign", "last_sign",
+)  # fmt: skip
+CLAIM = (
+    "tenant", "patient", "claim_id", "case_id", "jurisdiction", "t0", "state", "is_over", "unanswered", "ladder",
+    "chases", "answered_at", "due_at", "answered_late", "department", "clocks",
+)  # fmt: skip
+FINDING = (
+    "tenant", "id", "kind", "patient", "case_id", "claim_id", "topic", "department", "level", "is_open", "opened_at",
+    "shown_at", "is_old", "reasons",
+)  # fmt: skip
+PATIENT = (
+    "tenant", "patient", "partition", "bounced", "cases", "claims", "facts", "next_due_at", "last_sign",
+    "is_quarantined",
+)  # fmt: skip
+
+
+def upsert(schema: str, table: str, columns: Sequence[str], keys: int) -> str:
+    """An upsert of whole rows; the first columns are the key."""
+    names, marks = ", ".join(columns), ", ".join(f"${n + 1}" for n in range(len(columns)))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns[keys:])
+    return (
+        f"insert into {schema}.{table} ({names}) values ({marks})"
+        f" on conflict ({', '.join(columns[:keys])}) do update set {changes}"
+    )
+
+
+async def write(connection: Connection, schema: str, changes: Changes) -> None:
+    """Everything a batch found, after its checkpoint was moved in the same transaction."""
+    if changes.emptied:
+        for table in ("case_path", "claim", "finding"):
+            await connection.execute(
+                f"delete from {schema}.{table} t using unnest($1::text[], $2::text[]) as w(tenant, patient)"
+                " where t.tenant = w.tenant and t.patient = w.patient",
+                [tenant for tenant, _ in changes.emptied], [patient for _, patient in changes.emptied],
+            )  # fmt: skip
+    if changes.gone:
+        await connection.executemany(f"delete from {schema}.patient where tenant = $1 and patient = $2", changes.gone)
+    if changes.lost_findings:
+        await connection.executemany(
+            f"delete from {schema}.finding where tenant = $1 and id = $2", changes.lost_findings
+        )
+    if changes.facts:
+        await connection.copy_records_to_table("timeline", schema_name=schema, columns=TIMELINE, records=changes.facts)
+    await _correct_timeline(connection, schema, changes)
+    for table, columns, keys, rows in (
+        ("patient", PATIENT, 2, changes.patients),
+        ("case_path", CASE, 3, changes.cases),
+        ("claim", CLAIM, 3, changes.claims),
+        ("finding", FINDING, 2, changes.findings),
+    ):
+        if rows:
+            await connection.executemany(upsert(schema, table, columns, keys), rows)
+    await _write_rare(connection, schema, changes)
+    await _write_said(connection, changes)
+
+
+async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:
+    if changes.replaced:
+        await connection.executemany(
+            f"update {schema}.timeline set type = $6, occurred_at = $7, recorded_at = $8, is_known = $9, raw = $10"
+            " where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
+            changes.replaced,
+        )
+    if changes.conflicting:
+        await connection.executemany(
+            f"update {schema}.timeline set is_conflicting = true"
+            " where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
+            changes.conflicting,
+        )
+
+
+async def write_corrections(connection: Connection, schema: str, changes: Changes) -> None:
+    """The batch's merges and voids, before all of the tenant's are judged together."""
+    await connection.executemany(
+        f"insert into {schema}.correction (tenant, subject, digest, is_merge, raw) values ($1, $2, $3, $4, $5)"
+        " on conflict do nothing",
+        changes.corrections,
+    )
+
+
+async def _write_said(connection: Connection, changes: Changes) -> None:
+    if changes.announced:
+        await connection.executemany(
+            "insert into parcours.announced (tenant, finding, patient, n, level, is_raised, said_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant, finding) do update set"
+            " patient = excluded.patient, n = excluded.n, level = excluded.level, is_raised = excluded.is_raised,"
+            " said_at = excluded.said_at",
+            changes.announced,
+        )
+    if changes.outbox:
+        await connection.executemany(
+            "insert into parcours.outbox (partition, tenant, patient, key, value) values ($1, $2, $3, $4, $5)",
+            changes.outbox,
+        )
+        await connection.execute("select pg_notify('parcours_outbox', '')")
+
+
+async def _write_rare(connection: Connection, schema: str, changes: Changes) -> None:
+    if changes.parked:
+        await connection.executemany(
+            f'insert into {schema}.parked (partition, "offset", digest, code, field, rule, tenant, subject, key, value,'
+            " headers, appended_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict do nothing",
+            changes.parked,
+        )
+    if changes.inbox:
+        await connection.executemany(
+            f"insert into {schema}.inbox (partition, tenant, person, raw) values ($1, $2, $3, $4)",
+            changes.inbox,
+        )
+    if changes.taken:
+        await connection.execute(f"delete from {schema}.inbox where id = any($1::bigint[])", changes.taken)
+    if changes.tombstones:
+        await _erase(connection, schema, changes)
+
+
+async def _erase(connection: Connection, schema: str, changes: Changes) -> None:
+    await connection.executemany(
+        f"insert into {schema}.tombstone (tenant, subject, erased_at) values ($1, $2, $3) on conflict (tenant, subject)"
+        " do update set erased_at = greatest(tombstone.erased_at, excluded.erased_at)",
+        changes.tombstones,
+    )
+    for tenant, subject, _ in changes.tombstones:
+        await connection.execute(
+            f"delete from {schema}.parked where tenant = $1 and subject = $2",
+            tenant, subject,
+        )  # fmt: skip
+
+
+async def erase_facts(
+    connection: Connection, schema: str, facts: Sequence[Recorded], person: str, rows: Sequence[Row]
+) -> None:
+    """Take erased facts out of the timeline; their digests stay, so that the counts of errors stay exact."""
+    await connection.executemany(
+        f"delete from {schema}.timeline where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
+        [(fact.tenant, person, *fact.identity) for fact in facts],
+    )
+    await keep_erased(connection, schema, rows)
+
+
+async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) -> None:
+    """Note erased facts by digest: tenant, digest, content's digest, unknown type, whether conflicting."""
+    await connection.executemany(
+        f"insert into {schema}.erased_fact as e (tenant, digest, content, unknown_type, is_conflicting)"
+        " values ($1, $2, $3, $4, $5) on conflict (tenant, digest)"
+        " do update set is_conflicting = e.is_conflicting or excluded.is_conflicting or e.content <> excluded.content",
+        rows,
+    )
+
+
+def identity_digest(fact: Recorded) -> bytes:
+    """A fact's identity, unreadable."""
+    return hashlib.sha256("\x1f".join([fact.tenant, *fact.identity]).encode()).digest()
