@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -105,16 +106,20 @@ async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str
 
 async def end_offsets(servers: str, topic: str) -> dict[int, int]:
     """The next offset of every partition of a topic. Raises `LogUnavailable`."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, request_timeout_ms=10_000)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers, request_timeout_ms=10_000, enable_auto_commit=False, auto_offset_reset="latest"
+    )
     try:
         async with asyncio.timeout(10):
             await consumer.start()
+            await consumer.topics()
             numbers = consumer.partitions_for_topic(topic) or set()
             found = await consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
     except (KafkaError, OSError, TimeoutError) as error:
         raise LogUnavailable(f"Kafka at {servers}: {error!r}") from error
     finally:
-        await consumer.stop()
+        with suppress(asyncio.CancelledError):  # aiokafka's own task, cancelled by its own stop
+            await consumer.stop()
     return {one.partition: offset for one, offset in found.items()}
 
 
