@@ -1,0 +1,208 @@
+"""import: an event log somebody brings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from events.envelope import TENANT
+from services.command_line.facts import Wait, progress, send
+from services.command_line.showing import AsJson, Exit, Home, Problem, err, fail, here, out, plainly, print_json, run
+from services.importer.files import Format, Source, examined
+from services.importer.importing import SAMPLES, Importing, Report, jsonl_facts, started
+from services.importer.mapping import BadMap, Map, read_map, settled
+from services.importer.rows import columns, rows
+from services.importer.times import SwapCheck, TimeReader, time_reader
+
+FORMATS = ("xes", "csv", "jsonl")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command("import")(plainly(import_files))
+
+
+@dataclass(slots=True)
+class Plan:
+    """One file that is ready to be turned into facts."""
+
+    source: Source
+    importing: Importing | None
+    tenant: str | None
+    as_lived: bool
+    report: Report
+
+    def lines(self) -> Iterator[bytes]:
+        """Its facts: in the order of their time when they are played as lived, else in file order."""
+        facts = (
+            jsonl_facts(self.source, self.tenant, started(), self.report, as_lived=self.as_lived)
+            if self.importing is None
+            else self.importing.facts()
+        )
+        if self.as_lived:
+            return (raw for _, raw in sorted(facts, key=lambda one: one[0]))
+        return (raw for _, raw in facts)
+
+
+def import_files(  # noqa: PLR0913, PLR0917 - one option a choice
+    files: Annotated[list[Path], typer.Argument(help="XES, CSV or JSONL; gzip is unpacked.")],
+    home: Home = None,
+    case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,
+    patient: Annotated[str | None, typer.Option("--patient", help="Column of the patient (default: the case).")] = None,
+    time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
+    department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,
+    activity: Annotated[str | None, typer.Option("--activity", help="Column of the activity.")] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Column of who did it.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A cell with this value is empty.")] = None,
+    zone: Annotated[str | None, typer.Option("--zone", help="Zone of times without one, as in Europe/Paris.")] = None,
+    kind: Annotated[str | None, typer.Option("--format", help="xes, csv or jsonl (default: detected).")] = None,
+    map_file: Annotated[Path | None, typer.Option("--map", help="A map in TOML, or the shipped receipt.toml.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write the facts to this file instead of publishing them.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The establishment the facts belong to.")] = None,
+    *,
+    as_lived: Annotated[
+        bool, typer.Option("--as-lived", help="Play history as it was lived: recorded when it happened.")
+    ] = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn an event log into facts and publish them; importing twice changes nothing.
+
+    Example: parcours import log.xes.gz --department org:resource --as-lived --wait
+    """
+    if kind is not None and kind not in FORMATS:
+        fail(f"--format must be one of {', '.join(FORMATS)}, not {kind!r}", Exit.USAGE)
+    if tenant is not None and not TENANT.fullmatch(tenant):
+        fail("--tenant must be 1 to 40 of a-z, 0-9 and -", Exit.USAGE)
+    named = {
+        "case": case,
+        "patient": patient,
+        "time": time,
+        "department": department,
+        "activity": activity,
+        "actor": actor,
+        "zone": zone,
+    }
+    try:
+        chosen = read_map(map_file).model_copy(
+            update={name: value for name, value in named.items() if value is not None}
+        )
+    except BadMap as wrong:
+        fail(str(wrong), Exit.USAGE)
+    chosen = chosen.model_copy(update={"ignore": (*chosen.ignore, *(ignore or ()))})
+    plans = [plan(file, cast("Format | None", kind), chosen, tenant, as_lived=as_lived) for file in files]
+    if to is not None:
+        written = write_facts(to, plans)
+        tell(plans, as_json=as_json)
+        err.print(f"{written} facts written to {to}.", markup=False)
+    else:
+        _, found = here(home)
+        for one in plans:
+            run(send(found, one.lines(), None, wait=False))
+        if wait:
+            run(_wait(found))
+        tell(plans, as_json=as_json)
+    if any(one.report.unusable for one in plans) and not any(one.report.facts for one in plans):
+        raise Problem("not one row could be used")
+
+
+async def _wait(found: dict[str, Any]) -> None:
+    from services.command_line.facts import wait_for
+    from services.log import end_offsets
+    from services.settings import EVENTS
+
+    await wait_for(str(found["postgres"]), await end_offsets(str(found["kafka"]), EVENTS))
+
+
+def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as_lived: bool) -> Plan:
+    """Read a file through, decide how its columns and times are read; nothing is published if that fails."""
+    source = examined(file, kind)
+    err.print(source.described(), style="dim", markup=False)
+    report = Report()
+    if source.format == "jsonl":
+        return Plan(source, None, tenant, as_lived, report)
+    settled_map = settled(chosen, columns(source), file)
+    column = settled_map.time or ""
+    with progress() as bar:
+        task = bar.add_task("reading", total=None, rate="")
+        cells = []
+        for row in rows(source):
+            cells.append(row.cells.get(column, ""))
+            bar.advance(task)
+    times = time_reader(cells, _zone(settled_map.zone))
+    if (suspicion := swapped(source, settled_map, times)) is not None:
+        report.warn(suspicion, column)
+    if times.doubtful:
+        report.warn(
+            f"{times.doubtful} dates can be read day first or month first; they were read {'day' if times.day_first else 'month'} first",
+            column,
+        )
+    if times.without_zone and times.zone is None:
+        report.warn(f"{times.without_zone} times have no zone; they were read as UTC (say --zone)", column)
+    importing = Importing(source, settled_map, times, tenant or "default", as_lived, started(), report)
+    return Plan(source, importing, tenant, as_lived, report)
+
+
+def swapped(source: Source, chosen: Map, times: TimeReader) -> str | None:
+    """Whether the log looks as if a spreadsheet had swapped days and months."""
+    check = SwapCheck({})
+    for row in rows(source):
+        try:
+            at = times.read(row.cells.get(chosen.time or "", ""))
+        except ValueError:
+            continue
+        name = chosen.case or ""
+        check.see(row.cells.get(name) or row.case_cells.get(name.removeprefix("case:"), ""), at)
+    return check.suspicion()
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        fail(f"--zone {name!r} is no time zone; write one as in Europe/Paris", Exit.USAGE)
+
+
+def write_facts(to: Path, plans: list[Plan]) -> int:
+    """Write the facts of all files; the file appears whole or not at all."""
+    n = 0
+    aside = to.with_name(f".{to.name}.part")
+    try:
+        with aside.open("wb") as file:
+            for one in plans:
+                for raw in one.lines():
+                    file.write(raw + b"\n")
+                    n += 1
+        aside.replace(to)
+    finally:
+        aside.unlink(missing_ok=True)
+    return n
+
+
+def tell(plans: list[Plan], *, as_json: bool) -> None:
+    """What was made, what could not be used, what looks wrong."""
+    if as_json:
+        print_json({str(one.source.path): one.report.as_json() for one in plans})
+        return
+    for one in plans:
+        report = one.report
+        out.print(f"{one.source.path.name}: {report.rows} rows, {report.facts} facts.", markup=False)
+        for reason, numbers in report.unusable.items():
+            err.print(
+                f"  not used: {reason}: {len(numbers)} rows ({_some(list(map(str, numbers)))})",
+                style="yellow",
+                markup=False,
+            )
+        for what, where in report.warnings.items():
+            err.print(f"  look at: {what}: {len(where)} ({_some(where)})", style="yellow", markup=False)
+
+
+def _some(where: list[str]) -> str:
+    return ", ".join(where[:SAMPLES]) + (f", … {len(where) - SAMPLES} more" if len(where) > SAMPLES else "")

@@ -1,0 +1,1 @@
+"""Event logs as other programs export them, turned into facts."""

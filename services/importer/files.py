@@ -1,0 +1,124 @@
+"""Opening a file somebody brought: what it is, what it holds, said before anything is done with it."""
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import charset_normalizer
+
+from services.publishing import BadFile
+
+Format = Literal["xes", "csv", "jsonl"]
+LONGEST_LINE = 6 * 1024 * 1024
+CHUNK = 1024 * 1024
+SAMPLE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read through once: its format, a digest of its content, and how its text is written."""
+
+    path: Path
+    format: Format
+    digest: str
+    encoding: str
+    delimiter: str
+
+    def described(self) -> str:
+        """One line about what was detected."""
+        text = f"{self.path.name}: {self.format.upper()}, {self.encoding}"
+        return f"{text}, columns separated by {self.delimiter!r}" if self.format == "csv" else text
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The content of a file, unpacked if it is gzip. Raises `BadFile`."""
+    try:
+        with path.open("rb") as file:
+            if file.peek(2)[:2] == b"\x1f\x8b":  # a gzip file says so in its first bytes, whatever its name
+                with gzip.open(file) as unpacked:
+                    yield unpacked  # type: ignore[misc]  # GzipFile is a binary file in all that is used here
+            else:
+                yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as wrong:
+        raise BadFile(f"{path}: the gzip file is damaged or cut short: {wrong}") from wrong
+    except OSError as wrong:
+        raise BadFile(f"{path}: {wrong.strerror or wrong}") from wrong
+
+
+def examined(path: Path, wanted: Format | None) -> Source:
+    """Read a file through once, so that a damaged one is refused before anything is published."""
+    digest, sample, line = hashlib.sha256(), b"", 0
+    with opened(path) as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            if len(sample) < SAMPLE:
+                sample += chunk[: SAMPLE - len(sample)]
+            line = _longest_open_line(line, chunk)
+            if line > LONGEST_LINE and wanted != "xes" and not _looks_like_xml(sample):
+                raise BadFile(f"{path}: holds a line longer than 6 MiB: this is no event log")
+    if not sample.strip():
+        raise BadFile(f"{path}: is empty")
+    kind = wanted or _format(path, sample)
+    if b"\x00" in sample:
+        raise BadFile(f"{path}: is not text: it holds NUL bytes")
+    encoding = _encoding(path, sample)
+    return Source(path, kind, digest.hexdigest()[:16], encoding, _delimiter(sample, encoding) if kind == "csv" else "")
+
+
+def _longest_open_line(length: int, chunk: bytes) -> int:
+    longest = 0
+    for piece in chunk.split(b"\n"):
+        length += len(piece)
+        longest, length = max(longest, length), 0
+    last = chunk.rpartition(b"\n")[2]
+    return longest if longest > LONGEST_LINE else (length + len(last) if b"\n" in chunk else longest)
+
+
+def _looks_like_xml(sample: bytes) -> bool:
+    return sample.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<")
+
+
+def _format(path: Path, sample: bytes) -> Format:
+    names = {suffix.lower() for suffix in path.suffixes}
+    if ".xes" in names or _looks_like_xml(sample):
+        return "xes"
+    if names & {".jsonl", ".ndjson", ".json"} or sample.lstrip().startswith(b"{"):
+        return "jsonl"
+    return "csv"
+
+
+def _encoding(path: Path, sample: bytes) -> str:
+    if sample.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig"
+    try:
+        sample.rsplit(b"\n", 1)[0].decode("utf-8")
+    except UnicodeDecodeError:
+        best = charset_normalizer.from_bytes(sample).best()
+        if best is None:
+            raise BadFile(f"{path}: is not text in any encoding known here") from None
+        return str(best.encoding)
+    return "utf-8"
+
+
+def _delimiter(sample: bytes, encoding: str) -> str:
+    text = sample.decode(encoding, "replace")
+    head = text.splitlines()[0]
+    try:
+        return csv.Sniffer().sniff("\n".join(text.splitlines()[:50]), ",;\t|").delimiter
+    except csv.Error:
+        return max(",;\t|", key=head.count)
+
+
+@contextmanager
+def as_text(source: Source) -> Iterator[IO[str]]:
+    """The text of a source."""
+    with opened(source.path) as file, io.TextIOWrapper(file, source.encoding, errors="replace", newline="") as text:
+        yield text

@@ -1,0 +1,207 @@
+"""Rows into facts: each row an act on a case, each case's deadlines a claim. Nothing is dropped without being counted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from events.catalogue import decoded
+from events.envelope import Refused, parsed, written
+from services.importer.files import Source, opened
+from services.importer.mapping import ClaimMap, Map
+from services.importer.rows import Row, rows
+from services.importer.times import TimeReader
+
+SOURCE = "/import"
+SAMPLES = 10
+MICROSECOND = timedelta(microseconds=1)
+LONGEST = 128
+
+
+@dataclass(slots=True)
+class Report:
+    """What an import saw: facts made, rows it could not use by reason, and what looks wrong."""
+
+    rows: int = 0
+    facts: int = 0
+    unusable: dict[str, list[int]] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+
+    def refuse(self, reason: str, number: int) -> None:
+        """A row that is no fact."""
+        self.unusable.setdefault(reason, []).append(number)
+
+    def warn(self, what: str, where: str) -> None:
+        """Something that looks wrong but was taken."""
+        self.warnings.setdefault(what, []).append(where)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "rows": self.rows, "facts": self.facts,
+            "unusable": {reason: {"count": len(n), "rows": n} for reason, n in self.unusable.items()},
+            "warnings": {what: {"count": len(n), "where": n[:SAMPLES]} for what, n in self.warnings.items()},
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Importing:
+    """One import: how rows are read, and when their facts are taken to have been recorded."""
+
+    source: Source
+    chosen: Map
+    times: TimeReader
+    tenant: str
+    as_lived: bool
+    now: datetime
+    report: Report = field(default_factory=Report)
+    made: int = 0
+
+    def facts(self) -> Iterator[tuple[datetime, bytes]]:
+        """Every fact with its time, in file order."""
+        last: dict[str, datetime] = {}
+        claimed: set[str] = set()
+        for row in rows(self.source):
+            self.report.rows += 1
+            case = self._cell(row, self.chosen.case).strip()
+            if not self._usable_case(case, row):
+                continue
+            if case not in claimed:
+                claimed.add(case)
+                yield from self._claim(row, case)
+            try:
+                at = self.times.read(self._cell(row, self.chosen.time))
+            except ValueError as wrong:
+                self.report.refuse(str(wrong), row.number)
+                continue
+            if case in last and at < last[case]:
+                self.report.warn(
+                    "dates run backwards inside a case (are day and month swapped?)", f"row {row.number}, case {case}"
+                )
+            last[case] = at
+            yield at, self._act(row, case, at)
+
+    def _usable_case(self, case: str, row: Row) -> bool:
+        if not case:
+            self.report.refuse("no case", row.number)
+        elif len(case) > LONGEST:
+            self.report.refuse(f"a case longer than {LONGEST} characters", row.number)
+        else:
+            if case == "NA":
+                self.report.warn("the case is literally NA (was it empty?)", f"row {row.number}")
+            return True
+        return False
+
+    def _cell(self, row: Row, name: str | None) -> str:
+        if name is None:
+            return ""
+        if name.startswith("case:") and name not in row.cells:
+            return row.case_cells.get(name.removeprefix("case:"), "")
+        return row.cells.get(name, "")
+
+    def _value(self, row: Row, name: str | None) -> str | None:
+        text = self._cell(row, name).strip()
+        return text if text and text not in self.chosen.ignore else None
+
+    def _act(self, row: Row, case: str, at: datetime) -> bytes:
+        data: dict[str, Any] = {"case": case}
+        department, actor = self._value(row, self.chosen.department), self._value(row, self.chosen.actor)
+        if department is not None:
+            if department in ("EMPTY", "?", "UNKNOWN", "NULL", "N/A"):
+                self.report.warn(
+                    f"the department is literally {department} (say --ignore {department} if it means none)",
+                    f"row {row.number}",
+                )
+            data["department"] = department[:LONGEST]
+        if (activity := self._value(row, self.chosen.activity)) is not None:
+            data["activity"] = activity
+        data["actor"] = {"kind": "human", "id": actor[:LONGEST]} if actor else {"kind": "human"}
+        return self._fact("case.worked", self._subject(row, case), at, data, f"{self.source.digest}-{row.number:09d}")
+
+    def _subject(self, row: Row, case: str) -> str:
+        return self._value(row, self.chosen.patient) or case
+
+    def _claim(self, row: Row, case: str) -> Iterator[tuple[datetime, bytes]]:
+        claim = self.chosen.claim
+        if claim is None:
+            return
+        try:
+            at = self.times.read(self._cell(row, claim.registered_at))
+        except ValueError:
+            self.report.warn("no claim: the case has no time of registration", f"case {case}")
+            return
+        subject = self._subject(row, case)
+        yield (
+            at,
+            self._fact(
+                "claim.registered", subject, at, self._registration(row, case, claim), self._claim_id(row, "registered")
+            ),
+        )
+        answered = self._value(row, claim.answered_at)
+        if answered is None:
+            return
+        try:
+            until = self.times.read(answered)
+        except ValueError:
+            self.report.warn("no answer: its time cannot be read", f"case {case}")
+            return
+        if until < at:
+            self.report.warn("the answer lies before the claim: it is none", f"case {case}")
+        data = {"claim": case, "actor": {"kind": "human"}}
+        yield until, self._fact("claim.answered", subject, until, data, self._claim_id(row, "answered"))
+
+    def _claim_id(self, row: Row, what: str) -> str:
+        return f"{self.source.digest}-{what}-{row.number:09d}"
+
+    def _registration(self, row: Row, case: str, claim: ClaimMap) -> dict[str, Any]:
+        data: dict[str, Any] = {"claim": case, "kind": claim.kind, "case": case, "actor": {"kind": "human"}}
+        if (due := self._value(row, claim.due_at)) is not None:
+            data["due_at"] = written(self.times.read(due))
+        if claim.jurisdiction is not None:
+            data["jurisdiction"] = claim.jurisdiction
+        if claim.department is not None:
+            data["department"] = claim.department
+        return data
+
+    def _fact(self, name: str, subject: str, at: datetime, data: dict[str, Any], number: str) -> bytes:
+        self.report.facts += 1
+        self.made += 1
+        recorded = at if self.as_lived else max(self.now + self.made * MICROSECOND, at)
+        envelope = {
+            "specversion": "1.0", "id": number, "source": SOURCE, "type": f"parcours.{name}.v1", "subject": subject,
+            "time": written(at), "recordedtime": written(recorded), "datacontenttype": "application/json", "data": data,
+        }  # fmt: skip
+        if self.tenant != "default":
+            envelope["tenant"] = self.tenant
+        return orjson.dumps(envelope)
+
+
+def jsonl_facts(
+    source: Source, tenant: str | None, now: datetime, report: Report, *, as_lived: bool
+) -> Iterator[tuple[datetime, bytes]]:
+    """The facts of a file of CloudEvents: checked, stamped where they are not, told to a tenant if one is named."""
+    with opened(source.path) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            report.rows += 1
+            try:
+                content = parsed(line)
+                if tenant is not None:
+                    content = {k: v for k, v in content.items() if k != "partitionkey"} | {"tenant": tenant}
+                if as_lived or "recordedtime" not in content:
+                    content["recordedtime"] = content.get("time") if as_lived else written(now + number * MICROSECOND)
+                raw = orjson.dumps(content)
+                fact = decoded(raw)
+            except Refused as wrong:
+                report.refuse(f"{wrong.field}: {wrong.rule}", number)
+            else:
+                report.facts += 1
+                yield fact.recorded_at if not as_lived else fact.occurred_at, raw
+
+
+def started() -> datetime:
+    """When an import began: what it records, it records then."""
+    return datetime.now(UTC)

@@ -1,0 +1,102 @@
+"""Which column is what, and which claims a case's attributes state."""
+
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from services.publishing import BadFile
+
+KNOWN = {
+    "case": (
+        "case:concept:name",
+        "case_id",
+        "case",
+        "caseid",
+        "case id",
+        "dossier",
+        "patient_id",
+        "patient",
+        "ticket",
+        "id",
+    ),
+    "time": ("time:timestamp", "timestamp", "time", "datetime", "date", "complete timestamp", "horodatage"),
+    "department": ("org:group", "department", "group", "dept", "service", "departement", "unit"),
+    "activity": ("concept:name", "activity", "event", "activite", "action"),
+    "actor": ("org:resource", "resource", "actor", "agent", "user"),
+}
+
+
+class BadMap(ValueError):
+    """A map somebody wrote, and what is wrong with it."""
+
+
+class ClaimMap(BaseModel):
+    """The claim a case states: when it was registered, until when it is due, when it was answered (case attributes)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    registered_at: str
+    due_at: str | None = None
+    answered_at: str | None = None
+    kind: str = "request"
+    jurisdiction: str | None = None
+    department: str | None = None
+
+
+class Map(BaseModel):
+    """Columns by what they mean; absent ones are looked for under their usual names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    case: str | None = None
+    patient: str | None = None
+    time: str | None = None
+    department: str | None = None
+    activity: str | None = None
+    actor: str | None = None
+    ignore: tuple[str, ...] = ()
+    zone: str | None = None
+    claim: ClaimMap | None = None
+
+
+def read_map(path: Path | None) -> Map:
+    """The map of a file, or one that is shipped (receipt.toml). Raises `BadMap`."""
+    if path is None:
+        return Map()
+    try:
+        if path.exists():
+            text = path.read_text(encoding="utf-8")
+        else:
+            text = (resources.files("services.importer") / "maps" / path.name).read_text(encoding="utf-8")
+        document: dict[str, Any] = tomllib.loads(text)
+        return Map.model_validate(document)
+    except FileNotFoundError:
+        raise BadMap(f"{path}: there is no such map") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
+        raise BadMap(f"{path}: {wrong}") from wrong
+    except ValidationError as wrong:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors()]
+        raise BadMap(f"{path}: " + "; ".join(lines)) from None
+
+
+def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
+    """The map with every column it needs; a column that was named and is not there is refused. Raises `BadFile`."""
+    found: dict[str, str | None] = {}
+    by_name = {name.casefold(): name for name in columns}
+    for meaning, usual in KNOWN.items():
+        named = getattr(chosen, meaning)
+        if named is not None and named not in columns:
+            raise BadFile(f"{path}: there is no column {named!r} for the {meaning}; there are: {', '.join(columns)}")
+        found[meaning] = named or next((by_name[name] for name in usual if name in by_name), None)
+    if chosen.patient is not None and chosen.patient not in columns:
+        raise BadFile(f"{path}: there is no column {chosen.patient!r} for the patient; there are: {', '.join(columns)}")
+    for meaning in ("case", "time"):
+        if found[meaning] is None:
+            raise BadFile(
+                f"{path}: which column is the {meaning}? Say --{meaning} NAME; there are: {', '.join(columns)}"
+            )
+    return chosen.model_copy(update=found)

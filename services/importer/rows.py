@@ -1,0 +1,75 @@
+"""The rows of an event log: XES with its standard names, CSV with the columns one names."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from xml.etree import ElementTree as ET
+
+from services.importer.files import Source, as_text, opened
+from services.publishing import BadFile
+
+TRACE, EVENT = "trace", "event"
+VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its number from 1, its own cells, and the attributes of its case (XES)."""
+
+    number: int
+    cells: Mapping[str, str]
+    case_cells: Mapping[str, str] = field(default_factory=dict)
+
+
+def rows(source: Source) -> Iterator[Row]:
+    """Every row of a source, in file order. Raises `BadFile`."""
+    return xes(source) if source.format == "xes" else table(source)
+
+
+def xes(source: Source) -> Iterator[Row]:
+    """The events of a XES log, each with its trace's attributes."""
+    number = 0
+    with opened(source.path) as file:
+        try:
+            for _, element in ET.iterparse(file, events=("end",)):  # noqa: S314 - expat expands no external entity
+                if _local(element.tag) != TRACE:
+                    continue
+                case_cells = _attributes(element)
+                for event in element:
+                    if _local(event.tag) == EVENT:
+                        number += 1
+                        yield Row(number, _attributes(event), case_cells)
+                element.clear()
+        except ET.ParseError as wrong:
+            raise BadFile(f"{source.path}: is not well-formed XES: {wrong}") from wrong
+    if number == 0:
+        raise BadFile(f"{source.path}: holds no event")
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _attributes(element: ET.Element) -> dict[str, str]:
+    return {child.get("key", ""): child.get("value", "") for child in element if _local(child.tag) in VALUES}
+
+
+def table(source: Source) -> Iterator[Row]:
+    """The rows of a CSV file under its header line."""
+    number = 0
+    with as_text(source) as text:
+        try:
+            reader = csv.DictReader(text, delimiter=source.delimiter, restkey="", restval="")
+            for number, cells in enumerate(reader, 1):
+                yield Row(number, {name: value for name, value in cells.items() if name})
+        except csv.Error as wrong:
+            raise BadFile(f"{source.path}: row {number + 1}: {wrong}") from wrong
+    if number == 0:
+        raise BadFile(f"{source.path}: holds a header and no row")
+
+
+def columns(source: Source) -> list[str]:
+    """The columns of a source, in their order: of a XES log, those of its first event and, marked, of its first case."""
+    for row in rows(source):
+        return [*row.cells, *(f"case:{name}" for name in row.case_cells)]
+    return []

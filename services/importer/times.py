@@ -1,0 +1,104 @@
+"""Times as other programs write them: which format, which zone, and what is doubtful about them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from events.fields import EARLIEST, LATEST
+
+ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
+NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T](\d{1,2}):(\d\d)(?::(\d\d))?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeReader:
+    """How a column of times is read: with which zone, and whether 03/04/2026 is the third of April."""
+
+    zone: ZoneInfo | None
+    day_first: bool
+    doubtful: int
+    without_zone: int
+
+    def read(self, text: str) -> datetime:
+        """The instant of a cell, in UTC. Raises ValueError with the reason."""
+        text = text.strip()
+        found = _iso(text) if ISO.match(text) else _numeric(text, day_first=self.day_first)
+        if found is None:
+            raise ValueError("not a time")
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=self.zone or UTC)
+        if not EARLIEST < found < LATEST:
+            raise ValueError("a time outside 1900 to 2200")
+        return found.astimezone(UTC)
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _numeric(text: str, *, day_first: bool) -> datetime | None:
+    match = NUMERIC.fullmatch(text)
+    if match is None:
+        return None
+    one, other, year, *clock = match.groups()
+    day, month = (one, other) if day_first else (other, one)
+    try:
+        hour, minute, second = (int(part or 0) for part in clock)
+        return datetime(int(year), int(month), int(day), hour, minute, second)  # noqa: DTZ001 - the zone comes after
+    except ValueError:
+        return None
+
+
+def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
+    """Look at every time of a column and decide how to read it; doubtful are dates that could be read both ways."""
+    firsts_above = seconds_above = doubtful = without_zone = 0
+    for cell in cells:
+        text = cell.strip()
+        match = NUMERIC.fullmatch(text)
+        if match is None:
+            found = _iso(text)
+            without_zone += found is not None and found.tzinfo is None
+            continue
+        without_zone += 1
+        first, second = int(match[1]), int(match[2])
+        firsts_above += first > 12
+        seconds_above += second > 12
+        doubtful += first <= 12 and second <= 12 and first != second
+    decided = (firsts_above > 0) != (seconds_above > 0)
+    return TimeReader(
+        zone, day_first=seconds_above == 0, doubtful=0 if decided else doubtful, without_zone=without_zone
+    )
+
+
+@dataclass(slots=True)
+class SwapCheck:
+    """Whether a spreadsheet has swapped day and month wherever it could (days up to 12).
+
+    Such a log still looks well-formed, but its cases last far longer than they did: with the swap undone they shrink.
+    A sound log does the opposite.
+    """
+
+    spans: dict[str, tuple[datetime, datetime, datetime, datetime]]
+
+    def see(self, case: str, at: datetime) -> None:
+        """One row's time."""
+        other = at.replace(day=at.month, month=at.day) if at.day <= 12 else at
+        low, high, other_low, other_high = self.spans.get(case, (at, at, other, other))
+        self.spans[case] = (min(low, at), max(high, at), min(other_low, other), max(other_high, other))
+
+    def suspicion(self) -> str | None:
+        """A sentence, if undoing the swap would make cases last less than half as long."""
+        long = [span for span in self.spans.values() if span[0] != span[1]]
+        as_is = sum((high - low).total_seconds() for low, high, _, _ in long)
+        undone = sum((high - low).total_seconds() for _, _, low, high in long)
+        if len(long) < 5 or undone * 2 > as_is:
+            return None
+        days, fewer = as_is / len(long) / 86400, undone / len(long) / 86400
+        return (
+            f"day and month look swapped: cases last {days:.0f} days on average, {fewer:.0f} if they are swapped back"
+        )
