@@ -107,14 +107,12 @@ async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str
 async def end_offsets(servers: str, topic: str) -> dict[int, int]:
     """The next offset of every partition of a topic. Raises `LogUnavailable`."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers, request_timeout_ms=10_000, enable_auto_commit=False, auto_offset_reset="latest"
+        topic, bootstrap_servers=servers, request_timeout_ms=10_000, enable_auto_commit=False, auto_offset_reset="latest"
     )
     try:
         async with asyncio.timeout(10):
-            await consumer.start()
-            await consumer.topics()
-            numbers = consumer.partitions_for_topic(topic) or set()
-            found = await consumer.end_offsets([TopicPartition(topic, number) for number in numbers])
+            await consumer.start()  # without a group, it is assigned every partition
+            found = await consumer.end_offsets(list(consumer.assignment()))
     except (KafkaError, OSError, TimeoutError) as error:
         raise LogUnavailable(f"Kafka at {servers}: {error!r}") from error
     finally:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -103,20 +103,10 @@ def import_files(  # noqa: PLR0913, PLR0917 - one option a choice
     else:
         _, found = here(home)
         for one in plans:
-            run(send(found, one.lines(), None, wait=False))
-        if wait:
-            run(_wait(found))
+            run(send(found, one.lines(), None, wait=wait))
         tell(plans, as_json=as_json)
     if any(one.report.unusable for one in plans) and not any(one.report.facts for one in plans):
         raise Problem("not one row could be used")
-
-
-async def _wait(found: dict[str, Any]) -> None:
-    from services.command_line.facts import wait_for
-    from services.log import end_offsets
-    from services.settings import EVENTS
-
-    await wait_for(str(found["postgres"]), await end_offsets(str(found["kafka"]), EVENTS))
 
 
 def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as_lived: bool) -> Plan:
