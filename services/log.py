@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -11,10 +12,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
 from aiokafka.partitioner import murmur2
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from events.envelope import CONTENT_TYPE
 
+Record = ConsumerRecord[bytes | None, bytes | None]
 MAX_RECORD: Final = 6 * 1024 * 1024
 TOPIC_CONFIG: Final[Mapping[str, str]] = {
     "retention.ms": "-1",
@@ -52,6 +54,7 @@ class Outgoing:
     partition: int | None = None
 
 
+@lru_cache(maxsize=200_000)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition Kafka's default partitioner (Java and aiokafka) gives a key."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
@@ -107,7 +110,11 @@ async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str
 async def end_offsets(servers: str, topic: str) -> dict[int, int]:
     """The next offset of every partition of a topic. Raises `LogUnavailable`."""
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=servers, request_timeout_ms=10_000, enable_auto_commit=False, auto_offset_reset="latest"
+        topic,
+        bootstrap_servers=servers,
+        request_timeout_ms=10_000,
+        enable_auto_commit=False,
+        auto_offset_reset="latest",
     )
     try:
         async with asyncio.timeout(10):

@@ -15,10 +15,10 @@ from events.envelope import Refused, partition_key
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy
-from services.clock.app import tick
 from services.log import LogWriter, Outgoing
 from services.settings import EVENTS
 from services.tables import Connection
+from services.ticks import tick
 
 AT_ONCE = 4_000
 LONGEST_LINE = 6 * 1024 * 1024

@@ -23,6 +23,7 @@ else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
+DATABASE_ERRORS = (asyncpg.PostgresError,)
 TRANSIENT = (*AWAY, asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 
 

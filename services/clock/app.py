@@ -5,29 +5,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
-import orjson
 import structlog
-from uuid_utils import uuid7
 
-from events.catalogue import TICK
-from events.clock import SUBJECT
 from events.envelope import written
 from services.log import LogUnavailable, LogWriter, Outgoing
 from services.settings import EVENTS
 from services.tables import TRANSIENT, Pool
+from services.ticks import tick
 
 EVERY = timedelta(minutes=15)
 LOOK = 1.0
-
-
-def tick(at: datetime) -> bytes:
-    """One tick of the clock."""
-    return orjson.dumps(
-        {
-            "specversion": "1.0", "id": str(uuid7()), "source": "/parcours/clock", "type": TICK, "subject": SUBJECT,
-            "time": written(at), "recordedtime": written(at), "datacontenttype": "application/json", "data": {},
-        }
-    )  # fmt: skip
 
 
 class Clock:

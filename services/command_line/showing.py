@@ -8,7 +8,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
-import asyncpg
 import orjson
 import typer
 from rich.console import Console
@@ -21,7 +20,7 @@ from services.instance import AlreadyRunning, PortTaken
 from services.log import LogUnavailable, TopicDiffers
 from services.publishing import BadFile
 from services.settings import BadSettings, Settings, running, settings
-from services.tables import AWAY, NoGeneration, TablesUnavailable
+from services.tables import AWAY, DATABASE_ERRORS, NoGeneration, TablesUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +52,7 @@ Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this establis
 
 USAGE_ERRORS = (BadSettings, InvalidPolicy, Invalid)
 AWAY_ERRORS = (LogUnavailable, TablesUnavailable, EmbeddedServerError, NotRunning, PortTaken, *AWAY)
-PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, Problem, asyncpg.PostgresError)
+PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, Problem, *DATABASE_ERRORS)
 
 
 def plainly(command: Callable[P, T]) -> Callable[P, T]:

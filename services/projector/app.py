@@ -17,10 +17,10 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage, Topic
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 
-from services.log import MAX_RECORD, hashes_before
+from services.log import MAX_RECORD, Record, hashes_before
 from services.projector.batch import Projecting
 from services.projector.held import Memory
-from services.projector.records import Reader, Record, digest_of
+from services.projector.records import Reader, digest_of
 from services.settings import EVENTS, GROUP, Settings
 from services.tables import TRANSIENT, NoGeneration, Pool, active_generation, connected, fold_version, open_pool
 from services.tables_projector import FenceLost

@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
-
 from events.catalogue import TICK, decoded
 from events.envelope import FORESIGHT, Recorded, Refused, parsed
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy
-from services.log import partition_of
-
-Record = ConsumerRecord[bytes | None, bytes | None]
+from services.log import Record, partition_of
 
 
 @dataclass(frozen=True, slots=True)

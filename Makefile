@@ -1,0 +1,44 @@
+# make demo: see it work · make test: everything, from nothing · make check: format, lint, types, imports
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: install demo check format test faults bench contract lock clean
+
+install: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Parcours needs Python 3.11 or later; say which: make PYTHON=/path/to/python3.11 install"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/parcours demo
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(READY)
+	$(BIN)/pytest tests
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults.long_run
+
+bench: $(READY)
+	$(BIN)/python -m tests.benchmarks.bench
+
+contract: $(READY)
+	$(BIN)/python -m events.contract
+
+clean:
+	rm -rf .venv .parcours .mypy_cache .ruff_cache .pytest_cache .hypothesis
