@@ -1,9 +1,13 @@
 """bounced, claims, case, summary: what the tables say, for people and for programs."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.markup import escape
+from rich.table import Table
 
 from events.catalogue import decoded
 from events.envelope import Recorded
@@ -70,7 +74,7 @@ def bounced(
     """
     if min_level not in LEVELS:
         fail(f"--min-level must be one of {', '.join(LEVELS)}, not {min_level!r}", Exit.USAGE)
-    language = chosen(lang)
+    chosen(lang)
     _, found = here(home)
 
     async def read() -> tuple[list[Row], list[Row]]:
@@ -83,34 +87,57 @@ def bounced(
     if as_json:
         print_json({"cases": cases, "patients": patients})
         return
-    title = ("Bounced cases", "Dossiers ballottés")[language]
-    rows = [
+    show_bounced(cases, patients, lang)
+
+
+def show_bounced(cases: list[Row], patients: list[Row], lang: str) -> None:
+    """Bounced cases and patients for people."""
+    language = chosen(lang)
+    stories = [
         (
-            f"{row['level']} {LEVELS[row['level']][language]}", row["patient"], row["case"], arrows(row["path"]),
-            row["department"], ("open", "ouvert")[language] if row["open"] else ("answered", "répondu")[language],
-            "; ".join(reason[f"text_{lang}"] for reason in row["reasons"]),
+            f"{row['level']} {LEVELS[row['level']][language]}",
+            f"{row['patient']}\n{row['case']}",
+            "\n".join([*_why(row, lang), _now_in(row, language)]),
         )
         for row in cases[:MOST_ROWS]
-    ]  # fmt: skip
-    heads = (
-        ("level", "patient", "case", "path", "now in", "finding", "why"),
-        ("niveau", "patient", "dossier", "parcours", "service actuel", "constat", "pourquoi"),
-    )[language]
-    print_table(title, heads, rows)
+    ]
+    print_stories(("Bounced cases", "Dossiers ballottés")[language], stories, language)
     _more(len(cases), language)
     if patients:
-        patient_heads = (("patient", "topic", "finding", "why"), ("patient", "sujet", "constat", "pourquoi"))[language]
-        patient_rows = [
-            (row["patient"], row["topic"], ("answered", "répondu")[language] if not row["open"] else ("open", "ouvert")[language],
-             "; ".join(reason[f"text_{lang}"] for reason in row["reasons"]))
+        told = [
+            (_state(row, language), f"{row['patient']}\n{row['topic']}", "\n".join(_why(row, lang)))
             for row in patients[:MOST_ROWS]
-        ]  # fmt: skip
-        print_table(
-            ("Bounced patients without a case", "Patients ballottés sans dossier")[language],
-            patient_heads,
-            patient_rows,
-        )
+        ]
+        print_stories(("Bounced patients without a case", "Patients ballottés sans dossier")[language], told, language)
         _more(len(patients), language)
+
+
+def _why(row: Row, lang: str) -> list[str]:
+    return [f"· {reason[f'text_{lang}']}" for reason in row["reasons"]]
+
+
+def _state(row: Row, language: int) -> str:
+    return (("answered", "répondu"), ("open", "ouvert"))[bool(row["open"])][language]
+
+
+def _now_in(row: Row, language: int) -> str:
+    return (f"now in {row['department']} · {_state(row, 0)}", f"actuellement : {row['department']} · {_state(row, 1)}")[
+        language
+    ]
+
+
+def print_stories(title: str, stories: Iterable[tuple[str, str, str]], language: int) -> None:
+    """Who, and what happened to them: readable at eighty columns."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_lines=True, pad_edge=False
+    )
+    for head, style in zip(
+        (("level", "who", "why"), ("niveau", "qui", "pourquoi"))[language], ("bold", "cyan", ""), strict=True
+    ):
+        table.add_column(head, style=style, overflow="fold", no_wrap=head not in ("why", "pourquoi"))
+    for story in stories:
+        table.add_row(*map(escape, story))
+    out.print(table)
 
 
 def _more(n: int, language: int) -> None:
@@ -134,7 +161,7 @@ def claims(
 
     Example: parcours claims --overdue
     """
-    language = chosen(lang)
+    chosen(lang)
     _, found = here(home)
 
     async def read() -> list[Row]:
@@ -145,21 +172,31 @@ def claims(
     if as_json:
         print_json(listed)
         return
-    heads = (
-        ("step", "claim", "patient", "since", "answer due", "chases", "department", "why"),
-        ("échelon", "réclamation", "patient", "depuis", "réponse due", "relances", "service", "pourquoi"),
-    )[language]
-    rows = [
+    show_claims(listed, lang, overdue=overdue)
+
+
+def show_claims(listed: list[Row], lang: str, *, overdue: bool) -> None:
+    """Claims for people."""
+    language = chosen(lang)
+    stories = [
         (
-            f"{row['ladder']} {LADDER[row['ladder']][language]}", row["claim"], row["patient"], row["t0"][:10],
-            (row["due_at"] or "")[:10], row["chases"], row["department"],
-            "; ".join(reason[f"text_{lang}"] for reason in row["reasons"]),
+            row["ladder"],
+            f"{row['patient']}\n{row['claim']}",
+            "\n".join(
+                [
+                    LADDER[row["ladder"]][language],
+                    *_why(row, lang),
+                    (f"answer due {(row['due_at'] or '')[:10]}", f"réponse due le {(row['due_at'] or '')[:10]}")[
+                        language
+                    ]
+                    + (f" · {row['department']}" if row["department"] else ""),
+                ]
+            ),
         )
         for row in listed[:MOST_ROWS]
-    ]  # fmt: skip
-    print_table(
-        (("Claims", "Réclamations"), ("Unanswered claims", "Réclamations sans réponse"))[overdue][language], heads, rows
-    )
+    ]
+    title = (("Claims", "Réclamations"), ("Unanswered claims", "Réclamations sans réponse"))[overdue][language]
+    print_stories(title, stories, language)
     _more(len(listed), language)
 
 

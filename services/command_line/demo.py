@@ -1,0 +1,102 @@
+"""demo: see it work on a hospital that never was."""
+
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+
+from services import reading
+from services.command_line.facts import send
+from services.command_line.reading import Language, chosen, show_bounced, show_claims
+from services.command_line.showing import Home, err, out, plainly, run
+from services.demo.playing import WEEKS, facts
+from services.demo.stories import HOSPITAL
+from services.instance import Instance, Options, running, sole_owner, until_stopped
+from services.settings import Settings, settings
+from services.tables import connected
+from services.telemetry import configure_logs
+
+PLAYED = "demo_played"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(plainly(demo))
+
+
+def demo(home: Home = None, lang: Language = "en") -> None:
+    """Start everything, play eight weeks of a small French hospital once, and show who is being lost.
+
+    Example: parcours demo --lang fr
+    """
+    chosen(lang)
+    configure_logs(as_json=not sys.stderr.isatty())
+    run(_demo(settings(home), lang))
+
+
+async def _demo(one: Settings, lang: str) -> None:
+    with sole_owner(one):
+        started = time.monotonic()
+        err.print(
+            ("Starting Kafka, PostgreSQL and the services…", "Démarrage de Kafka, PostgreSQL et des services…")[
+                lang == "fr"
+            ]
+        )
+        async with running(one, Options()) as instance:
+            for notice in instance.servers.notices:
+                err.print(notice, style="yellow", markup=False)
+            await _play_once(instance, lang)
+            await _show(instance, lang)
+            seconds = time.monotonic() - started
+            out.print(_last_line(one, seconds, lang), markup=False, highlight=False, soft_wrap=True)
+            await until_stopped()
+            out.print(("Stopping…", "Arrêt…")[lang == "fr"])
+
+
+async def _play_once(instance: Instance, lang: str) -> None:
+    """Play the log, unless this home has had it played already."""
+    found: dict[str, Any] = {"kafka": instance.servers.kafka_address, "postgres": instance.servers.postgres_url}
+    async with connected(found["postgres"], "demo") as connection:
+        if await connection.fetchval("select 1 from parcours.setting where name = $1", PLAYED):
+            return
+    until = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
+    log = facts(until)
+    said = (f"Playing {len(log):,} facts of {WEEKS} weeks…", f"Lecture de {len(log):,} faits sur {WEEKS} semaines…")
+    err.print(said[lang == "fr"])
+    await send(found, log, len(log), wait=True)
+    async with connected(found["postgres"], "demo") as connection:
+        await connection.execute(
+            "insert into parcours.setting (name, value) values ($1, $2) on conflict do nothing",
+            PLAYED, {"until": until.isoformat(), "facts": len(log)},
+        )  # fmt: skip
+
+
+async def _show(instance: Instance, lang: str) -> None:
+    async with connected(instance.servers.postgres_url, "demo") as connection:
+        cases = await reading.bounced_cases(connection, HOSPITAL, "B2")
+        patients = await reading.bounced_patients(connection, HOSPITAL)
+        claims = await reading.claims(connection, HOSPITAL, overdue=True)
+        told = await reading.summary(connection, HOSPITAL)
+    show_bounced(cases, patients, lang)
+    show_claims(claims, lang, overdue=True)
+    facts_told, cases_told, bounced, overdue = (
+        told["events"],
+        told["cases"],
+        told["bounced_cases"],
+        told["claims"]["overdue"],
+    )
+    english = f"{facts_told:,} facts, {cases_told} cases, {bounced} bounced; {overdue} claims unanswered."
+    french = (
+        f"{facts_told:,} faits, {cases_told} dossiers, dont {bounced} ballottés ; {overdue} réclamations sans réponse."
+    )
+    out.print((english, french)[lang == "fr"], highlight=False)
+
+
+def _last_line(one: Settings, seconds: float, lang: str) -> str:
+    home = "" if one.home.name == ".parcours" else f" --home {one.home}"
+    look = f".venv/bin/parcours case D-garance{home} · .venv/bin/parcours claim R-delorme --lang {lang}{home}"
+    if lang == "fr":
+        return f"Prêt après {seconds:.0f} s. Dans un autre terminal : {look}. Arrêter : Ctrl-C."
+    return f"Ready after {seconds:.0f} s. In another terminal: {look}. Stop with Ctrl-C."
