@@ -578,6 +578,9 @@ class Claim:
     def _settle(self, now: datetime) -> None:
         """Bring what is found about the claim up to an instant, and note when it has to be looked at again."""
         self.now = now = now if self.now is None else max(now, self.now)
+        for clock in self.clocks:  # a pause that ended early, or a clock that began late, may be past due already
+            if clock.is_running and clock.due_at <= now:
+                self._breach(clock)
         step = self.ladder(now)
         if step >= "U3":
             self.unanswered = self.unanswered or Missed(now)

@@ -489,6 +489,7 @@ class PatientFile:
             for claim in self.claims_of.get(case.id, ()):
                 if claim.has_begun:
                     claim.act(fact.occurred_at, department, fact.name)
+                    self._changed(claim)
 
     # contacts
 

@@ -1,0 +1,113 @@
+"""The law: the state of a patient is the fold of their facts in history order, whatever the order they came in."""
+
+from random import Random
+
+from hypothesis import given, settings
+
+from events.envelope import Recorded
+from projections.findings import findings
+from projections.patient import PatientFile
+from projections.policy import Policy
+from projections.rows import case_row, claim_row, finding_row, patient_row
+from tests.strategies import histories, last, orders
+
+POLICY = Policy()
+
+
+def told(file: PatientFile) -> dict[str, object]:
+    """All that can be seen of a file."""
+    now = file.watermark
+    assert now is not None
+    return {
+        "cases": sorted((case_row(file, case) for case in file.cases.values()), key=str),
+        "claims": sorted((claim_row(file, claim, now) for claim in file.claims.values()), key=str),
+        "steps": {name: claim.steps for name, claim in file.claims.items()},
+        "findings": sorted((finding_row(file, found) for found in findings(file)), key=str),
+        "patient": patient_row(file),
+        "conflicts": file.conflicts,
+    }
+
+
+def folded_at_once(facts: list[Recorded]) -> dict[str, object]:
+    file = PatientFile("default", "p1", POLICY, watermark=last(facts))
+    file.fill(facts)
+    return told(file)
+
+
+def folded_one_by_one(facts: list[Recorded], *, until: list[Recorded]) -> dict[str, object]:
+    file = PatientFile("default", "p1", POLICY)
+    for fact in facts:
+        file.apply(fact)
+        file.advance(fact.recorded_at)
+    file.advance(last(until))
+    return told(file)
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories, orders)
+def test_any_arrival_order_gives_the_same(facts: list[Recorded], order: Random) -> None:
+    shuffled = list(facts)
+    order.shuffle(shuffled)
+
+    assert folded_one_by_one(shuffled, until=facts) == folded_at_once(facts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories)
+def test_as_it_comes_is_as_rebuilt(facts: list[Recorded]) -> None:
+    as_recorded = sorted(facts, key=lambda fact: fact.recorded_at)
+
+    assert folded_one_by_one(as_recorded, until=facts) == folded_at_once(facts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories)
+def test_twice_changes_nothing(facts: list[Recorded]) -> None:
+    assert folded_one_by_one(facts + facts, until=facts) == folded_at_once(facts)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories)
+def test_findings_told_by_what_was_touched_are_all_findings(facts: list[Recorded]) -> None:
+    file = PatientFile("default", "p1", POLICY)
+    seen: dict[str, object] = {}
+
+    for fact in facts:
+        file.apply(fact)
+        file.advance(fact.recorded_at)
+        touched = file.take_touched()
+        if touched.anew:
+            seen = {}
+        seen |= {found.id: found for found in findings(file, touched)}
+
+    assert seen == {found.id: found for found in findings(file)}
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories)
+def test_nobody_is_looked_at_too_late(facts: list[Recorded]) -> None:
+    file = PatientFile("default", "p1", POLICY)
+
+    for fact in facts:
+        file.apply(fact)
+        file.advance(fact.recorded_at)
+
+    dues = [case.next_due for case in file.cases.values()] + [claim.next_due for claim in file.claims.values()]
+    for due in dues:
+        assert due is None or (file.next_due is not None and file.next_due <= due)
+
+
+@settings(max_examples=100, deadline=None)
+@given(histories)
+def test_no_credited_pause_exceeds_its_limit(facts: list[Recorded]) -> None:
+    file = PatientFile("default", "p1", POLICY, watermark=last(facts))
+    file.fill(facts)
+
+    for claim in file.claims.values():
+        for pause in claim.pauses.all:
+            if pause.end is not None:
+                assert (
+                    pause.start
+                    <= pause.end
+                    <= claim.calendar.end_of_working_days(pause.start, POLICY.pause_working_days)
+                )
