@@ -104,6 +104,7 @@ class Claim:
     steps: list[Step] = field(default_factory=list)
     next_due: datetime | None = None
     now: datetime | None = None
+    fired_at: datetime | None = None
 
     @property
     def calendar(self) -> Calendar:
@@ -516,15 +517,14 @@ class Claim:
 
     # -- time ----------------------------------------------------------------------------------------------------
 
-    def advance(self, to: datetime) -> datetime | None:
-        """Let every deadline up to an instant fire, in order. The last moment at which one did, if any."""
-        fired = None
+    def advance(self, to: datetime) -> None:
+        """Let every deadline up to an instant fire, in order; `fired_at` is the last moment at which one did."""
         while (due := self._next_event()) is not None and due <= to:
-            fired = due
             self._fire(due)
-        if fired is not None or (self.next_due is not None and self.next_due <= to):
-            self._settle(to)
-        return fired
+        self._settle(to)
+
+    def _note_fired(self, due: datetime) -> None:
+        self.fired_at = due if self.fired_at is None else max(due, self.fired_at)
 
     def _next_event(self) -> datetime | None:
         moments = [clock.due_at for clock in self.clocks if clock.is_running]
@@ -544,6 +544,7 @@ class Claim:
         return clock.started_at + 2 * max(timedelta(), clock.due_at - clock.started_at)
 
     def _fire(self, due: datetime) -> None:
+        self._note_fired(due)
         pause = self.pauses.credited
         if pause is not None and pause.end is not None and pause.end <= due:
             self._end_pause(pause.end, "", "pause_ran_out")
@@ -565,6 +566,7 @@ class Claim:
 
     def _breach(self, clock: Clock) -> None:
         clock.breach()
+        self._note_fired(clock.due_at)
         at = max(clock.due_at, clock.since or clock.started_at)
         self._tell(at, "", "breached", clock, clock.due_at)
         if clock.name not in ("answer", "final"):

@@ -352,26 +352,27 @@ class PatientFile:
 
     def _changed(self, claim: Claim) -> None:
         self.touched.claims.add(claim.id)
+        self._note_fired(claim.fired_at)
         self._wake(claim.next_due)
+
+    def _note_fired(self, at: datetime | None) -> None:
+        if at is not None and (self.fired_at is None or at > self.fired_at):
+            self.fired_at = at
 
     def _pass(self, to: datetime) -> bool:
         """Let claims begin and deadlines fire up to an instant."""
         if self.next_due is None or self.next_due > to:
             return False
-        fired = []
         for case in self.cases.values():
             if (found := case.fire(to)) is not None:
-                fired.append(found)
+                self._note_fired(found)
                 self.touched.cases.add(case.id)
         for claim in self.claims.values():
             if not claim.has_begun and claim.t0 <= to:
                 self._begin(claim)
             if claim.has_begun and claim.next_due is not None and claim.next_due <= to:
-                self.touched.claims.add(claim.id)
-                if (found := claim.advance(to)) is not None:
-                    fired.append(found)
-        if fired:
-            self.fired_at = max(fired) if self.fired_at is None else max(*fired, self.fired_at)
+                claim.advance(to)
+                self._changed(claim)
         self._look_ahead()
         return True
 
