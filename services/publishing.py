@@ -93,22 +93,27 @@ def in_chunks(records: Iterable[Outgoing], size: int = AT_ONCE) -> Iterator[list
 
 
 async def publish(
-    writer: LogWriter, source: Iterable[bytes], partitions: int, policy: Policy, step: Callable[[int], None]
+    writer: LogWriter,
+    source: Iterable[bytes],
+    partitions: int,
+    policy: Policy,
+    step: Callable[[int], None],
+    topic: str = EVENTS,
 ) -> Published:
     """Write lines in their order, and end with a tick at the largest `recordedtime` to every partition."""
     done = Published()
     records = (one for line in source for one in outgoing(line, partitions, policy, done))
     for chunk in in_chunks(records):
-        await _write(writer, chunk, done)
+        await _write(writer, topic, chunk, done)
         step(len(chunk))
         await asyncio.sleep(0)
     if done.latest is not None:
-        await _write(writer, [Outgoing(tick(done.latest), None, number) for number in range(partitions)], done)
+        await _write(writer, topic, [Outgoing(tick(done.latest), None, number) for number in range(partitions)], done)
     return done
 
 
-async def _write(writer: LogWriter, chunk: list[Outgoing], done: Published) -> None:
-    for where in await writer.write(EVENTS, chunk, limit=60):
+async def _write(writer: LogWriter, topic: str, chunk: list[Outgoing], done: Published) -> None:
+    for where in await writer.write(topic, chunk, limit=60):
         done.ends[where.partition] = max(done.ends.get(where.partition, 0), where.offset + 1)
 
 

@@ -162,6 +162,20 @@ async def tombstones(connection: Connection, schema: str, persons: Sequence[Pers
     return {(row["tenant"], row["subject"]): row["erased_at"] for row in rows}
 
 
+async def erased(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, dict[bytes, datetime]]:
+    """The digests of the facts that persons were erased of, and when each was recorded."""
+    rows = await connection.fetch(
+        f"select e.tenant, e.person, e.digest, e.recorded_at from {schema}.erased_fact e"
+        " join unnest($1::text[], $2::text[]) as w(tenant, person) using (tenant, person)",
+        [tenant for tenant, _ in persons],
+        [person for _, person in persons],
+    )
+    found: dict[Person, dict[bytes, datetime]] = {}
+    for row in rows:
+        found.setdefault((row["tenant"], row["person"]), {})[row["digest"]] = row["recorded_at"]
+    return found
+
+
 async def due(connection: Connection, schema: str, watermarks: Mapping[int, datetime], limit: int) -> list[Person]:
     """Persons somebody has to look at because their partition's watermark has reached their next deadline."""
     rows = await connection.fetch(
@@ -335,10 +349,10 @@ async def erase_facts(
 
 
 async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) -> None:
-    """Note erased facts by digest: tenant, digest, content's digest, unknown type, whether conflicting."""
+    """Note erased facts: tenant, person, digest, recorded_at, content's digest, unknown type, whether conflicting."""
     await connection.executemany(
-        f"insert into {schema}.erased_fact as e (tenant, digest, content, unknown_type, is_conflicting)"
-        " values ($1, $2, $3, $4, $5) on conflict (tenant, digest)"
+        f"insert into {schema}.erased_fact as e (tenant, person, digest, recorded_at, content, unknown_type, is_conflicting)"
+        " values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant, digest)"
         " do update set is_conflicting = e.is_conflicting or excluded.is_conflicting or e.content <> excluded.content",
         rows,
     )

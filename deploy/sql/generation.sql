@@ -171,9 +171,12 @@ create table {schema}.tombstone (
 );
 create table {schema}.erased_fact (
     tenant text not null,
+    person text not null,
     digest bytea not null,
+    recorded_at timestamptz not null,
     content bytea not null,
     unknown_type text,
     is_conflicting boolean not null default false,
     primary key (tenant, digest)
 );
+create index erased_by_person on {schema}.erased_fact (tenant, person);

@@ -220,11 +220,13 @@ class Projecting:
             stored = await tables.timelines(connection, self._schema, missing)
             buried = await tables.tombstones(connection, self._schema, missing)
             known = list(stored)
+            digests = await tables.erased(connection, self._schema, list(buried)) if buried else {}
             seen = await tables.shown(connection, self._schema, known) if known else {}
             said = await tables.said(connection, missing)
             for person in missing:
                 held = self._loaded(person, persons[person], stored.get(person, ()), buried.get(person))
                 held.seen, held.said = seen.get(person, {}), said.get(person, {})
+                held.erased = digests.get(person, {})
                 work.held[person] = held
         self.spent.load += time.perf_counter() - started
 
@@ -252,6 +254,16 @@ class Projecting:
     def _apply(self, work: Work, held: Held, fact: Recorded, watermark: datetime) -> None:
         """One fact of one person, and what is found of them after it."""
         file = held.file
+        if (
+            held.erased
+            and (kept := held.erased.get(tables.identity_digest(fact))) is not None
+            and kept <= fact.recorded_at
+        ):
+            work.erased.setdefault(held.person, []).append(
+                fact
+            )  # the copy that counts is erased; this one may contradict it
+            work.touched.setdefault(held.person, Touched())
+            return
         before = file.known.get(fact.identity)
         conflicted = fact.identity in file.conflicts
         held.note(fact)
@@ -457,7 +469,10 @@ class Projecting:
             self._rows(work, work.held[person], touched, work.changed.get(person, set()))
         await tables.write(connection, self._schema, work.changes)
         for person, facts in work.erased.items():
-            rows = [_erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
+            rows = [
+                _erased_row(fact, person[1], is_conflict=fact.identity in work.held[person].file.conflicts)
+                for fact in facts
+            ]
             await tables.erase_facts(connection, self._schema, facts, person[1], rows)
             await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
         self.spent.write += time.perf_counter() - started
@@ -525,12 +540,7 @@ def _parked_row(one: Parked) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _erased_row(fact: Recorded, *, is_conflict: bool) -> tuple[Any, ...]:
+def _erased_row(fact: Recorded, person: str, *, is_conflict: bool) -> tuple[Any, ...]:
     content = hashlib.sha256(canonical(parsed(fact.raw))).digest()
-    return (
-        fact.tenant,
-        tables.identity_digest(fact),
-        content,
-        None if fact.data is not None else fact.type,
-        is_conflict,
-    )
+    unknown = None if fact.data is not None else fact.type
+    return (fact.tenant, person, tables.identity_digest(fact), fact.recorded_at, content, unknown, is_conflict)

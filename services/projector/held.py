@@ -25,6 +25,7 @@ class Held:
     newest: datetime | None = None
     look_again: datetime | None = None
     is_quarantined: bool = False
+    erased: dict[bytes, datetime] = field(default_factory=dict)
 
     @property
     def person(self) -> Person:

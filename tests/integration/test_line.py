@@ -1,0 +1,269 @@
+"""The line on real servers: the tables are the fold, whatever the batches, the restarts, the partitions."""
+
+from random import Random
+
+import pytest
+
+from events.identity import alert_id
+from projections.policy import policy
+from services.instance import Servers
+from services.log import Outgoing
+from services.tables_projector import FenceLost
+from tests.builders import DAY, MONDAY, Said, answered, fold_lines, lines, received, registered, said, tick, worked
+from tests.conftest import opened_line
+from tests.line import Line
+from tests.strategies import history
+
+
+async def same_as_fold(line: Line, log: list[bytes]) -> None:
+    expected, found = fold_lines(log, line.policy), await line.export()
+    for name in ("cases", "patients", "claims", "findings", "errors"):
+        assert found[name] == expected[name], name
+
+
+def bounced(patient: str = "p1") -> list[Said]:
+    return [worked(d).of(patient) for d in "ABA"]
+
+
+async def test_facts_in_and_a_bounced_patient_out(line: Line) -> None:
+    log = lines(*bounced(), registered(), tick("2026-05-01T00:00:00Z"))
+
+    await line.publish(log)
+    await line.project()
+
+    await same_as_fold(line, log)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_histories_in_random_batches_are_their_fold(line: Line, seed: int) -> None:
+    random = Random(seed)
+    log = [fact.raw for fact in history(seed, 60)] + [
+        raw.replace(b'"p1"', b'"p2"') for raw in (f.raw for f in history(seed + 100, 60))
+    ]
+    log += lines(tick("2026-09-01T00:00:00Z"))
+
+    await line.publish(log)
+    await line.project(random)
+
+    await same_as_fold(line, log)
+
+
+async def test_publishing_twice_changes_nothing(line: Line) -> None:
+    log = [fact.raw for fact in history(7, 80)] + lines(tick("2026-09-01T00:00:00Z"))
+
+    await line.publish(log)
+    await line.publish(log)
+    await line.project(Random(1))
+
+    await same_as_fold(line, log)
+
+
+async def test_a_projector_with_an_empty_memory_goes_on_where_another_stopped(line: Line) -> None:
+    log = [fact.raw for fact in history(11, 120)] + lines(tick("2026-09-01T00:00:00Z"))
+
+    await line.publish(log[:60])
+    await line.project(Random(2))
+    line.projecting = await line.projector("another", held_facts=1)
+    await line.publish(log[60:])
+    await line.project(Random(3))
+
+    await same_as_fold(line, log)
+
+
+async def test_a_second_owner_of_a_partition_writes_nothing(line: Line) -> None:
+    await line.publish(lines(*bounced()))
+    second = await line.projector("second")
+    records = await line.records()
+    batch = {number: [one for one in records if one.partition == number] for number in range(3)}
+    batch = {number: some for number, some in batch.items() if some}
+
+    await line.projecting.project(batch)
+    before = await line.export()
+    with pytest.raises(FenceLost):
+        await second.project(batch)
+
+    assert await line.export() == before
+
+
+async def test_one_bad_record_is_parked_alone(line: Line) -> None:
+    good = lines(*bounced())
+    bad = [
+        b"\xff\xfe",
+        b"{",
+        b"[]",
+        b'{"specversion":"1.0"}',
+        good[0].replace(b'"A"', b'"\\u0000"'),
+        good[0].replace(b"f-0001", b"f-bad").replace(b"Z", b""),
+    ]
+
+    await line.publish([bad[0], good[0], bad[1], bad[2], good[1], bad[3], bad[4], good[2], bad[5]])
+    await line.write(Outgoing(b"", b"default|p1"))
+    await line.project()
+
+    found = await line.export()
+    assert found["cases"][0]["path"] == ["A", "B", "A"]
+    assert found["errors"]["parked"] == 7
+
+
+async def test_a_record_in_another_partition_is_parked(line: Line) -> None:
+    fact = lines(worked("A"))[0]
+
+    for number in range(3):
+        await line.write(Outgoing(fact, b"default|p1", number))
+    await line.project()
+
+    codes = [row["code"] for row in await line.fetch("select code from parcours.parked")]
+    assert codes == ["wrong_partition", "wrong_partition"]
+    assert len((await line.export())["cases"]) == 1
+
+
+async def test_an_absent_answer_is_noticed_although_nothing_arrives(line: Line) -> None:
+    await line.publish(lines(registered()))
+    await line.project()
+    assert not (await line.export())["findings"]
+
+    await line.publish(lines(tick("2026-04-01T00:00:00Z")))
+    await line.project()
+
+    kinds = {finding["kind"] for finding in (await line.export())["findings"]}
+    assert kinds == {"missed_clock", "unanswered_claim"}
+
+
+async def alerts(line: Line) -> list[tuple[str, int]]:
+    rows = await line.fetch("select convert_from(value, 'UTF8')::jsonb as value from parcours.outbox order by id")
+    return [(row["value"]["type"], row["value"]["data"]["n"]) for row in rows]
+
+
+async def test_an_alert_is_raised_revised_and_resolved_once(line: Line) -> None:
+    log = lines(
+        *bounced(), worked("B"), said("contact.handled", contact="m1", department="B", case="c1", outcome="answered")
+    )
+
+    await line.publish(log)
+    await line.project()
+    await line.publish(log)
+    await line.project()
+
+    raised = "parcours.alert.raised.v1", 1
+    assert await alerts(line) == [raised, ("parcours.alert.revised.v1", 2), ("parcours.alert.resolved.v1", 3)]
+    row = (await line.fetch("select convert_from(value, 'UTF8')::jsonb as value from parcours.outbox order by id"))[0][
+        "value"
+    ]
+    assert row["id"] == alert_id("default", "bounced_case:p1:c1:1", 1)
+    assert row["causationid"] == "f-0003"
+
+
+async def test_a_claim_settles_for_an_hour_before_anybody_is_told(line: Line) -> None:
+    await line.publish(lines(registered(), tick("2026-03-30T23:00:00Z")))
+    await line.project()
+    kinds = [row["id"] for row in await line.fetch("select id from parcours.finding where kind = 'unanswered_claim'")]
+    said_so_far = await line.fetch("select finding from parcours.announced where finding like 'unanswered%'")
+    assert (len(kinds), said_so_far) == (1, [])
+
+    await line.publish(lines(tick("2026-03-31T00:00:00Z")))
+    await line.project()
+
+    assert await line.fetch("select finding from parcours.announced where finding like 'unanswered%'")
+
+
+async def test_old_history_alarms_nobody(line: Line) -> None:
+    old = [one.on(MONDAY - 90 * DAY).recorded_at(MONDAY) for one in bounced()]
+
+    await line.publish(lines(*old))
+    await line.project()
+
+    assert (await line.export())["findings"][0]["open"]
+    assert await alerts(line) == []
+
+
+async def test_a_correction_withdraws_the_finding_and_resolves_its_alert(line: Line) -> None:
+    await line.publish(lines(*bounced()))
+    await line.project()
+    await line.publish(lines(said("fact.voided", fact="f-0002", reason="error").named("void")))
+    await line.project()
+
+    assert not (await line.export())["findings"]
+    row = (
+        await line.fetch(
+            "select convert_from(value, 'UTF8')::jsonb as value from parcours.outbox order by id desc limit 1"
+        )
+    )[0]["value"]
+    assert (row["type"], row["data"]["reason"]) == ("parcours.alert.resolved.v1", "corrected")
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_people_merged_across_partitions_are_one_and_apart_again(
+    servers: Servers, database: str, seed: int
+) -> None:
+    random = Random(seed)
+    names = [f"p{n}" for n in range(6)]
+    facts: list[Said] = []
+    for number in range(60):
+        patient = random.choice(names)
+        one = worked(random.choice("ABC")).of(patient).named(f"w-{number}")
+        if number % 7 == 3:
+            one = said("patient.merged", into=random.choice(names)).of(patient).named(f"m-{number}")
+        if number % 11 == 5:
+            one = (
+                said("fact.voided", fact=f"m-{random.choice(range(3, 60, 7))}", reason="two people")
+                .of(patient)
+                .named(f"v-{number}")
+            )
+        facts.append(one)
+    log = lines(*facts, tick("2026-04-01T00:00:00Z"))
+
+    async with opened_line(servers, database, policy({}), partitions=4) as line:
+        await line.publish(log)
+        await line.project(random)
+
+        await same_as_fold(line, log)
+
+
+async def test_an_erased_patient_is_gone_and_stays_gone(line: Line) -> None:
+    erased = said("patient.erased").on(MONDAY + DAY)
+    log = lines(
+        *bounced(), registered(), worked("Z", text="secret"), erased, worked("A").of("p2"), tick("2026-04-01T00:00:00Z")
+    )
+
+    await line.publish(log)
+    await line.project()
+    line.projecting = await line.projector()
+    await line.publish(log)
+    await line.project()
+
+    await same_as_fold(line, log)
+    assert not await line.fetch(
+        "select 1 from parcours.timeline where subject = 'p1' and type <> 'parcours.patient.erased.v1'"
+    )
+    assert not await line.fetch("select 1 from parcours.outbox where patient = 'p1'")
+
+
+async def test_a_fold_that_raises_on_one_patient_stops_nobody_else(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    from projections.patient import PatientFile
+
+    honest = PatientFile.apply
+
+    def apply(file: PatientFile, fact: object) -> bool:
+        if file.patient == "sick":
+            raise ZeroDivisionError
+        return honest(file, fact)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PatientFile, "apply", apply)
+    await line.publish(lines(*bounced("sick"), *bounced("well")))
+    await line.project()
+
+    sick = await line.fetch("select is_quarantined from parcours.patient where patient = 'sick'")
+    assert sick == [{"is_quarantined": True}]
+    assert [case["patient"] for case in (await line.export())["cases"]] == ["well"]
+    assert len(await line.fetch("select 1 from parcours.timeline where patient = 'sick'")) == 3
+
+
+async def test_a_claim_and_its_contacts_are_told_with_reasons_in_both_languages(line: Line) -> None:
+    await line.publish(
+        lines(registered(jurisdiction="fr-csp"), received("m1", claim="k1"), tick("2026-05-20T00:00:00Z"), answered())
+    )
+    await line.project()
+
+    rows = await line.fetch("select reasons from parcours.finding where kind = 'unanswered_claim'")
+    texts = [(reason["text_en"], reason["text_fr"]) for reason in rows[0]["reasons"]]
+    assert ("chased once", "relancé 1 fois par le patient") in texts
