@@ -82,6 +82,7 @@ class Projector(ConsumerRebalanceListener):
     closing: bool = False
     moved_at: dict[int, float] = field(default_factory=dict)
     fences: deque[float] = field(default_factory=deque)
+    told: tuple[float, int] = (0.0, 0)
 
     def __post_init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -270,8 +271,11 @@ class Projector(ConsumerRebalanceListener):
 
     def detail(self) -> dict[str, Any]:
         """What a heartbeat tells of this projector."""
-        spent = self.work.spent
+        spent, now = self.work.spent, asyncio.get_running_loop().time()
+        rate = (spent.facts - self.told[1]) / max(now - self.told[0], 0.001)
+        self.told = (now, spent.facts)
         return {
+            "facts_per_s": round(rate, 1),
             "partitions": len(self.work.positions), "facts": spent.facts, "records": spent.records, "decode": spent.decode,
             "fold": spent.fold, "load": spent.load, "write": spent.write, "held_facts": self.work.memory.facts,
         }  # fmt: skip

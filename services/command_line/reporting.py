@@ -1,0 +1,74 @@
+"""report: one page for somebody who has only an export file."""
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import orjson
+import typer
+
+from events.catalogue import decoded
+from projections.policy import Policy
+from projections.rows import Log, Row, result
+from services.command_line.importing import plan
+from services.command_line.instance import PolicyFile, read_policy
+from services.command_line.reading import chosen
+from services.command_line.showing import Exit, err, fail, out, plainly
+from services.importer.mapping import BadMap, read_map
+from services.report.page import Language, page
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(plainly(report))
+
+
+def report(  # noqa: PLR0917 - one option a choice
+    file: Annotated[
+        Path, typer.Argument(help="An event log (XES, CSV), facts (JSONL), or what `export` or `fold` printed.")
+    ],
+    to: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")],
+    lang: Annotated[str, typer.Option("--lang", help="en or fr.")] = "en",
+    case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,
+    time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
+    department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A cell with this value is empty.")] = None,
+    map_file: Annotated[Path | None, typer.Option("--map", help="A map in TOML, or the shipped receipt.toml.")] = None,
+    policy_file: PolicyFile = None,
+) -> None:
+    """Write one self-contained page about a file, without any server: bounced cases, moves, the longest paths.
+
+    Example: parcours report log.xes.gz --department org:resource -o log.html --lang fr
+    """
+    chosen(lang)
+    found = _result(file)
+    if found is None:
+        named = {"case": case, "time": time, "department": department}
+        try:
+            columns = read_map(map_file).model_copy(
+                update={name: value for name, value in named.items() if value is not None}
+            )
+        except BadMap as wrong:
+            fail(str(wrong), Exit.USAGE)
+        columns = columns.model_copy(update={"ignore": (*columns.ignore, *(ignore or ()))})
+        one = plan(file, None, columns, None, as_lived=True)
+        log = Log(read_policy(policy_file) or Policy())
+        for raw in one.lines():
+            log.add(decoded(raw))
+        found = result(log)
+        for what, where in one.report.warnings.items():
+            err.print(f"look at: {what}: {len(where)}", style="yellow", markup=False)
+        for reason, numbers in one.report.unusable.items():
+            err.print(f"not used: {reason}: {len(numbers)} rows", style="yellow", markup=False)
+    to.write_text(page(found, file.name, cast("Language", lang)), encoding="utf-8")
+    out.print(f"{to}: {len(found['cases'])} cases.", markup=False)
+
+
+def _result(file: Path) -> Row | None:
+    """What `export` or `fold` printed, if the file is that."""
+    if file.suffix != ".json":
+        return None
+    try:
+        found: Any = orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) and {"cases", "claims", "watermark"} <= found.keys() else None

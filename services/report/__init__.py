@@ -1,0 +1,1 @@
+"""One self-contained page for somebody who has only an export file."""

@@ -1,0 +1,161 @@
+"""Facts and their envelope: what is refused and why, both modes, old versions, the contract."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, from_structured, to_binary_event, to_structured_event
+from cloudevents.core.formats.json import JSONFormat
+from jsonschema import Draft202012Validator
+
+import deploy
+import events
+import projections
+import services
+from events import contract
+from events.catalogue import CURRENT, TYPES, decoded
+from events.contacts import ContactHandled
+from events.envelope import Refused
+from events.identity import canonical
+from tests.builders import envelope, lines, said, worked
+
+SAMPLES = sorted((Path(events.__file__).parent / "samples").glob("*.json"))
+
+
+@pytest.mark.parametrize("package", [events, projections, services, deploy])
+def test_the_plain_names_are_ours(package: Any) -> None:
+    assert Path(package.__file__).parents[1] == Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_of_every_version_ever_published_is_still_read(sample: Path) -> None:
+    fact = decoded(sample.read_bytes())
+
+    assert fact.data is not None
+    assert fact.occurred_at == datetime(2026, 3, 2, 8, 14, 7, tzinfo=UTC)
+
+
+def test_there_is_a_sample_of_every_type() -> None:
+    assert {path.stem for path in SAMPLES} >= {f"{name}.v1" for name in CURRENT}
+
+
+def test_the_pilot_s_version_of_handled_is_lifted() -> None:
+    sample = next(path for path in SAMPLES if path.stem == "contact.handled.v0")
+
+    data = decoded(sample.read_bytes()).data
+
+    assert isinstance(data, ContactHandled)
+    assert data.outcome == "answered"
+
+
+@pytest.mark.parametrize("sample", [path for path in SAMPLES if path.stem.endswith(".v1")], ids=lambda path: path.stem)
+def test_a_sample_fits_its_schema(sample: Path) -> None:
+    schema = json.loads((contract.FOLDER / sample.name).read_text())
+
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(json.loads(sample.read_text()))
+
+
+def test_the_committed_contract_is_current() -> None:
+    committed = {path.name: path.read_text() for path in contract.FOLDER.glob("*.json")}
+
+    assert committed == contract.files(), "run `make contract` and commit what it writes"
+
+
+def test_every_type_has_a_message_in_the_asyncapi() -> None:
+    assert set(contract.asyncapi()["components"]["messages"]) == set(CURRENT)
+    assert len(TYPES) == len(CURRENT)
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no specversion": ({"specversion": None}, "specversion"),
+    "a time without an offset": ({"time": "2026-03-02T09:00:00"}, "time"),
+    "no time": ({"time": None}, "time"),
+    "no recordedtime": ({"recordedtime": None}, "recordedtime"),
+    "an empty subject": ({"subject": ""}, "subject"),
+    "an id too long": ({"id": "x" * 129}, "id"),
+    "a tenant in capitals": ({"tenant": "North"}, "tenant"),
+    "another partitionkey": ({"partitionkey": "default|p2"}, "partitionkey"),
+    "a time to come": ({"time": "2026-03-02T09:05:02Z"}, "time"),
+    "data that is no object": ({"data": []}, "data"),
+    "an empty department": ({"data": {"case": "c1", "department": ""}}, "data.department"),
+    "a case that is a number": ({"data": {"case": 1}}, "data.case"),
+    "a flag in words": ({"data": {"case": "c1", "substantive": "true"}}, "data.substantive"),
+    "an actor of no kind": ({"data": {"case": "c1", "actor": {"kind": "ghost"}}}, "data.actor.kind"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_fact_is_refused_by_field(name: str) -> None:
+    change, field = BAD[name]
+    good = envelope(worked("A"), 1, datetime(2026, 3, 2, 9, tzinfo=UTC)) | {"recordedtime": "2026-03-02T09:00:01Z"}
+
+    with pytest.raises(Refused) as refused:
+        decoded(orjson.dumps(good | change))
+
+    assert refused.value.field == field
+
+
+def test_five_minutes_ahead_is_still_taken_and_occurred_when_recorded() -> None:
+    good = envelope(worked("A"), 1, datetime(2026, 3, 2, 9, tzinfo=UTC)) | {"time": "2026-03-02T09:05:01Z"}
+
+    assert decoded(orjson.dumps(good)).occurred_at == datetime(2026, 3, 2, 9, 0, 1, tzinfo=UTC)
+
+
+def test_a_closing_as_duplicate_names_the_other_case() -> None:
+    with pytest.raises(Refused, match="other_case"):
+        decoded(lines(said("case.closed", case="c1", reason="duplicate"))[0])
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'"x"', b"\xff", b"null", b"{" * 5000])
+def test_what_is_not_json_is_refused(value: bytes) -> None:
+    with pytest.raises(Refused):
+        decoded(value)
+
+
+def test_a_nul_character_is_refused() -> None:
+    with pytest.raises(Refused, match="NUL"):
+        decoded(lines(worked("A"))[0].replace(b'"A"', b'"\\u0000"'))
+
+
+def test_of_two_equal_keys_the_last_counts_from_kafka() -> None:
+    twice = lines(worked("A"))[0].replace(b'"department":"A"', b'"department":"B","department":"A"')
+
+    assert getattr(decoded(twice).data, "department", None) == "A"
+
+
+def test_unknown_attributes_and_fields_are_kept() -> None:
+    content = envelope(said("case.worked", case="c1", mood="calm"), 1, datetime(2026, 3, 2, 9, tzinfo=UTC)) | {"ward": "7"}
+
+    assert b"calm" in decoded(orjson.dumps(content)).raw
+
+
+def test_binary_mode_is_read_as_the_cloudevents_library_writes_it() -> None:
+    structured = lines(worked("Cardiologie é"))[0]
+    event = from_structured(_message(structured), JSONFormat())
+    written = from_binary(to_binary_event_message(event), JSONFormat())
+
+    message = to_binary_event_message(written)
+    headers = tuple((name, value) for name, value in message.headers.items())
+    fact = decoded(message.value, headers)
+
+    assert fact.identity == decoded(structured).identity
+    assert getattr(fact.data, "department", None) == "Cardiologie é"
+
+
+def test_a_structured_fact_is_an_event_for_the_cloudevents_library() -> None:
+    event = from_structured(_message(lines(worked("A"))[0]), JSONFormat())
+
+    assert event.get_type() == "parcours.case.worked.v1"
+    assert event.get_subject() == "p1"
+    assert to_structured_event is not None
+
+
+def test_canonical_json_does_not_know_the_way_a_fact_took() -> None:
+    one, other = (orjson.loads(line) for line in lines(worked("A"), worked("A")))
+    other |= {"id": one["id"], "time": one["time"], "traceparent": "x", "tenant": "default", "partitionkey": "default|p1"}
+
+    assert canonical(one) == canonical(other)
