@@ -18,7 +18,17 @@ OURS = ("alert.raised", "alert.revised", "alert.resolved")
 
 def data_schema(name: str) -> dict[str, Any]:
     """The JSON Schema of a fact's data. Unknown fields are kept and passed on, so they are allowed."""
-    return {"additionalProperties": True} | READERS[f"parcours.{name}.v1"].json_schema(ref_template="#/$defs/{model}")
+    made = READERS[f"parcours.{name}.v1"].json_schema(ref_template="#/$defs/{model}")
+    if "description" in made:
+        made["description"] = told(name)
+    return {"additionalProperties": True} | made
+
+
+def told(name: str) -> str:
+    """What a fact's class says of it; a dataclass without a docstring says its signature, which is nobody's business."""
+    model = TYPES[f"parcours.{name}.v1"]
+    text = (model.__doc__ or "").strip()
+    return "" if text.startswith(f"{model.__name__}(") else text
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -29,7 +39,7 @@ def schema(name: str) -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": f"parcours.{name}.v1",
-        "description": (TYPES[f"parcours.{name}.v1"].__doc__ or "").strip(),
+        "description": told(name),
         "type": "object",
         "required": ["specversion", "id", "source", "type", "subject", "time", "data"],
         "properties": {
@@ -80,7 +90,9 @@ def asyncapi() -> dict[str, Any]:
 def files() -> dict[str, str]:
     """Every file of the contract by its name."""
     made: dict[str, Any] = {f"{name}.v1.json": schema(name) for name in CURRENT} | {"asyncapi.json": asyncapi()}
-    return {name: json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n" for name, content in made.items()}
+    return {
+        name: json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n" for name, content in made.items()
+    }
 
 
 def write() -> None:

@@ -18,7 +18,8 @@ WORDS: dict[Language, dict[str, str]] = {
     "en": {
         "title": "Who is sent from department to department", "from": "From", "cases": "cases", "bounced": "bounced",
         "handoffs": "handoffs", "returns": "returns", "claims": "claims open", "overdue": "claims unanswered",
-        "moves": "Moves between departments", "moves_said": "Rows send, columns receive. A red frame marks moves most of which were returns.",
+        "moves": "Moves between departments",
+        "moves_said": "Rows send, columns receive. A red frame marks moves most of which were returns.",
         "left_out": "departments with fewer moves are not drawn", "longest": "The longest paths", "list": "Bounced cases",
         "level": "Level", "case": "Case", "patient": "Patient", "path": "Path", "hops": "Hops", "back": "Returns", "now": "Now in",
         "unanswered": "Unanswered claims", "step": "Step", "claim": "Claim", "since": "Since", "chases": "Chases",
