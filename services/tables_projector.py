@@ -176,6 +176,17 @@ async def erased(connection: Connection, schema: str, persons: Sequence[Person])
     return found
 
 
+async def overdue(connection: Connection, schema: str, persons: Sequence[Person]) -> set[Person]:
+    """Persons whose rows are older than their partition's watermark: a deadline of theirs has passed and is not in them."""
+    rows = await connection.fetch(
+        f"select p.tenant, p.patient from {schema}.patient p join {schema}.checkpoint c using (partition)"
+        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient) where p.next_due_at <= c.watermark",
+        [tenant for tenant, _ in persons],
+        [patient for _, patient in persons],
+    )
+    return {(row["tenant"], row["patient"]) for row in rows}
+
+
 async def due(connection: Connection, schema: str, watermarks: Mapping[int, datetime], limit: int) -> list[Person]:
     """Persons somebody has to look at because their partition's watermark has reached their next deadline."""
     rows = await connection.fetch(

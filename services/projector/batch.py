@@ -222,11 +222,14 @@ class Projecting:
             known = list(stored)
             digests = await tables.erased(connection, self._schema, list(buried)) if buried else {}
             seen = await tables.shown(connection, self._schema, known) if known else {}
+            stale = await tables.overdue(connection, self._schema, known) if known else set()
             said = await tables.said(connection, missing)
             for person in missing:
                 held = self._loaded(person, persons[person], stored.get(person, ()), buried.get(person))
                 held.seen, held.said = seen.get(person, {}), said.get(person, {})
                 held.erased = digests.get(person, {})
+                if person not in stale:
+                    held.settle()
                 work.held[person] = held
         self.spent.load += time.perf_counter() - started
 
@@ -245,10 +248,8 @@ class Projecting:
         if facts:
             try:
                 file.fill(facts)
-                held.found = held.current()
             except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
                 self._quarantine(held, wrong)
-        file.take_touched()
         return held
 
     def _apply(self, work: Work, held: Held, fact: Recorded, watermark: datetime) -> None:

@@ -61,7 +61,8 @@ class Held:
             before = self.found.get(name)
             if before == found:
                 continue
-            if before is None or (found.is_open and not before.is_open):
+            appears = name not in self.seen if before is None else found.is_open and not before.is_open
+            if appears:
                 latest = self.newest or found.opened_at
                 self.seen[name] = shown(found, latest, self._newest_of(found))
             self.found[name] = found
@@ -78,9 +79,10 @@ class Held:
         meetings = self.file.topics[found.topic or ""].shown
         return meetings[-1].at if meetings else found.opened_at
 
-    def current(self) -> dict[str, Finding]:
-        """Every finding of the file as it stands."""
-        return {found.id: found for found in findings(self.file)}
+    def settle(self) -> None:
+        """The rows say all this already: only what changes from now on is news."""
+        self.file.take_touched()
+        self.found = {found.id: found for found in findings(self.file)}
 
     def note(self, fact: Recorded) -> None:
         """The largest recorded_at of the person's facts."""

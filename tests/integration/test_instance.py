@@ -1,0 +1,181 @@
+"""The whole product as a person uses it: up, import, kill, look, down."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+
+from projections.policy import Policy
+from tests.builders import MONDAY, answered, fold_lines, lines, registered, tick, worked
+
+COMMAND = [sys.executable, "-m", "services.command_line.main"]
+
+
+class Person:
+    """Somebody at a terminal, with one home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def says(self, *words: str, code: int = 0, seconds: float = 120) -> str:
+        """Run a command; its output. The exit code must be the one expected, and there is never a traceback."""
+        environment = os.environ | {"PARCOURS_HOME": str(self.home), "COLUMNS": "200"}
+        done = subprocess.run(
+            [*COMMAND, *words], capture_output=True, text=True, env=environment, timeout=seconds, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def reads(self, *words: str) -> Any:
+        return json.loads(self.says(*words))
+
+    def projector(self) -> psutil.Process:
+        """The projector's process of this home."""
+        for process in psutil.process_iter(["cmdline"]):
+            if "projector" in (process.info["cmdline"] or []) and process.environ().get("PARCOURS_HOME") == str(
+                self.home
+            ):
+                return process
+        raise LookupError
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """An instance that is up, without a clock."""
+    found = Person(tmp_path_factory.mktemp("home"))
+    found.says("up", "--detach", "--no-clock")
+    yield found
+    found.says("down")
+
+
+def write(path: Path, log: list[bytes]) -> Path:
+    path.write_bytes(b"\n".join(log) + b"\n")
+    return path
+
+
+def many(cases: int) -> list[bytes]:
+    """A log of many small cases, some bounced, some with a claim that goes quiet."""
+    facts = []
+    for n in range(cases):
+        patient = f"p-{n}"
+        facts += [
+            worked(d, case=f"c-{n}").of(patient, "many").named(f"{n}-{k}") for k, d in enumerate("ABACAB"[: 2 + n % 5])
+        ]
+        if n % 5 == 0:
+            facts.append(registered(f"k-{n}").of(patient, "many").named(f"{n}-k"))
+        if n % 10 == 0:
+            facts.append(answered(f"k-{n}").of(patient, "many").named(f"{n}-a"))
+    return lines(*(fact.on(MONDAY) for fact in facts), tick("2026-06-01T00:00:00Z"))
+
+
+def test_killed_in_mid_import_the_tables_are_as_without_and_it_is_back_within_five_seconds(
+    person: Person, tmp_path: Path
+) -> None:
+    log = many(4_000)
+    file = write(tmp_path / "many.jsonl", log)
+
+    person.says("publish", str(file))
+    for _ in range(3):
+        person.projector().send_signal(signal.SIGKILL)
+        gone = time.monotonic()
+        while not _reads_on(person):
+            assert time.monotonic() - gone < 15
+            time.sleep(0.1)
+        assert time.monotonic() - gone < 10, "it took too long to come back"
+    person.says("publish", str(write(tmp_path / "again.jsonl", log[:200])), "--wait")
+
+    found, expected = person.reads("export", "--tenant", "many"), fold_lines(log, Policy())
+    for name in ("cases", "patients", "claims", "findings"):
+        assert found[name] == expected[name]
+
+
+def _reads_on(person: Person) -> bool:
+    try:
+        services = json.loads(person.says("status", "--json", code=0)).get("services", {})
+        return services.get("projector-1") == "up" and psutil.pid_exists(person.projector().pid)
+    except (AssertionError, LookupError):
+        return False
+
+
+def test_facts_by_http_are_seen_by_the_commands(person: Person) -> None:
+    token = person.reads("token", "create", "--tenant", "north", "--role", "emitter", "--json")["token"]
+    api = person.reads("status", "--json")["api"]
+    facts = lines(*[worked(d, case="c9").of("p9", "north") for d in "ABA"])
+
+    answers = [
+        httpx2.post(
+            f"{api}/v1/events",
+            content=fact,
+            headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
+        )
+        for fact in facts
+    ]
+
+    assert [answer.status_code for answer in answers] == [202] * 3
+    deadline = time.monotonic() + 10
+    while not (found := person.reads("bounced", "--tenant", "north", "--json")["cases"]):
+        assert time.monotonic() < deadline
+    assert found[0]["path"] == ["A", "B", "A"]
+    assert "came back once" in person.says("bounced", "--tenant", "north")
+    assert "revenu 1 fois" in person.says("bounced", "--tenant", "north", "--lang", "fr")
+    (told,) = person.reads("case", "c9", "--json")
+    assert [visit["department"] for visit in told["visits"]] == ["A", "B", "A"]
+
+
+def test_a_claim_is_explained_line_by_line(person: Person, tmp_path: Path) -> None:
+    held = registered("k77", jurisdiction="fr-csp").of("p77", "south")
+    person.says("publish", str(write(tmp_path / "claim.jsonl", lines(held, tick("2026-06-02T00:00:00Z")))), "--wait")
+
+    told = person.says("claim", "k77", "--lang", "fr")
+
+    assert "échéance" in told
+    assert person.reads("claim", "k77", "--json")[0]["elapsed"]["working_days"] > 50
+
+
+def test_as_of_shows_what_was_known_then(person: Person, tmp_path: Path) -> None:
+    log = lines(*[worked(d, case="c5").of("p5", "west") for d in "ABA"], tick("2026-06-02T00:00:00Z"))
+    person.says("publish", str(write(tmp_path / "asof.jsonl", log)), "--wait")
+
+    (then,) = person.reads("case", "c5", "--as-of", "2026-03-02T10:30:00Z", "--json")
+
+    assert then["path"] == ["A", "B"]
+
+
+def test_two_instances_of_one_home_there_are_never(person: Person) -> None:
+    assert "already running" in person.says("up", "--detach", code=1)
+    assert "already running" in person.says("up", code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["status"], 3), (["publish", "nothing.jsonl"], 3), (["bounced", "--min-level", "B9"], 2), (["fold", "nothing.jsonl"], 1),
+        (["claims", "--lang", "de"], 2), (["import", "nothing.csv"], 1), (["nonsense"], 2), (["token", "create", "--tenant", "X", "--role", "emitter"], 2),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_is_a_sentence_and_an_exit_code(tmp_path: Path, words: list[str], code: int) -> None:
+    assert Person(tmp_path / "nowhere").says(*words, code=code).strip()
+
+
+def test_a_port_that_is_taken_is_named(person: Person, tmp_path: Path) -> None:
+    port = person.reads("status", "--json")["api"].rpartition(":")[2]
+
+    assert port in Person(tmp_path / "other").says("up", "--port", port, code=3)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    from services.command_line.main import app
+
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert "Example: parcours" in (command.callback.__doc__ or ""), command.callback.__name__

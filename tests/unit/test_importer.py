@@ -1,0 +1,178 @@
+"""What people bring, and what an importer notices about it."""
+
+import gzip
+from pathlib import Path
+
+import orjson
+import pytest
+
+from services.command_line.importing import Plan, plan
+from services.importer.mapping import ClaimMap, Map
+from services.publishing import BadFile
+from tests.builders import lines, worked
+
+HEAD = "case_id,activity,department,timestamp\n"
+
+
+def brought(tmp_path: Path, name: str, text: str | bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def planned(path: Path, *, as_lived: bool = False, **columns: object) -> tuple[Plan, list[dict[str, object]]]:
+    found = plan(path, None, Map(**columns), None, as_lived=as_lived)  # type: ignore[arg-type]
+    return found, [orjson.loads(line) for line in found.lines()]
+
+
+def test_each_row_is_an_act_of_a_person_on_a_case(tmp_path: Path) -> None:
+    path = brought(tmp_path, "log.csv", HEAD + "c1,read,A,2026-03-02T09:00:00Z\nc1,read,,2026-03-02T10:00:00Z\n")
+
+    found, facts = planned(path)
+
+    assert facts[0]["data"] == {"case": "c1", "department": "A", "activity": "read", "actor": {"kind": "human"}}
+    assert "department" not in facts[1]["data"]  # type: ignore[operator]
+    assert str(facts[1]["id"]).endswith("-000000002")
+    assert found.report.rows == 2
+
+
+def test_importing_twice_gives_the_same_identities(tmp_path: Path) -> None:
+    path = brought(tmp_path, "log.csv", HEAD + "c1,read,A,2026-03-02T09:00:00Z\n")
+
+    assert planned(path)[1][0]["id"] == planned(path)[1][0]["id"]
+
+
+def test_as_lived_is_recorded_when_it_happened_in_the_order_it_happened(tmp_path: Path) -> None:
+    path = brought(tmp_path, "log.csv", HEAD + "c1,b,A,2026-03-03T09:00:00Z\nc2,a,A,2026-03-02T09:00:00Z\n")
+
+    _, facts = planned(path, as_lived=True)
+
+    assert [fact["recordedtime"] for fact in facts] == ["2026-03-02T09:00:00Z", "2026-03-03T09:00:00Z"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
+    text = (HEAD + "c1,read,A,2026-03-02T09:00:00Z\nc2,read,B,2026-03-02T09:00:00Z\n").replace(",", delimiter)
+
+    found, facts = planned(brought(tmp_path, "log.csv", text))
+
+    assert found.source.delimiter == delimiter
+    assert len(facts) == 2
+
+
+def test_another_encoding_is_found_and_said(tmp_path: Path) -> None:
+    row = "c1,réception du dossier arrivé à l'accueil,Cardiologie générale,2026-03-02T09:00:00Z\n"
+
+    found, facts = planned(brought(tmp_path, "log.csv", (HEAD + row * 30).encode("cp1252")))
+
+    assert found.source.encoding != "utf-8"
+    assert found.source.encoding in found.source.described()
+    assert facts[0]["data"]["department"] == "Cardiologie générale"  # type: ignore[index]
+
+
+def test_rows_that_cannot_be_used_are_listed_by_reason_with_their_numbers(tmp_path: Path) -> None:
+    found, facts = planned(
+        brought(tmp_path, "log.csv", HEAD + "c1,a,A,soon\n,a,A,2026-03-02T09:00:00Z\nc1,a,A,2026-03-02T09:00:00Z\n")
+    )
+
+    assert found.report.unusable == {"not a time": [1], "no case": [2]}
+    assert len(facts) == 1
+
+
+def test_doubtful_things_are_warned_of(tmp_path: Path) -> None:
+    text = HEAD + "NA,a,EMPTY,03/04/2026 09:00\nc1,a,?,05/04/2026 09:00\nc1,a,A,04/04/2026 09:00\n"
+
+    found, _ = planned(brought(tmp_path, "log.csv", text))
+    list(found.lines())
+
+    said = " | ".join(found.report.warnings)
+    for word in (
+        "literally NA",
+        "literally EMPTY",
+        "literally ?",
+        "day first or month first",
+        "no zone",
+        "run backwards",
+    ):
+        assert word in said, word
+
+
+def test_an_ignored_value_is_an_empty_cell(tmp_path: Path) -> None:
+    path = brought(tmp_path, "log.csv", HEAD + "c1,a,EMPTY,2026-03-02T09:00:00Z\n")
+
+    assert "department" not in planned(path, ignore=("EMPTY",))[1][0]["data"]  # type: ignore[operator]
+
+
+def test_a_spreadsheet_that_swapped_days_and_months_is_noticed(tmp_path: Path) -> None:
+    sound, swapped = [HEAD], [HEAD]
+    for case in range(20):
+        for day in range(8, 16):
+            month = case % 6 + 1
+            sound.append(f"c{case},a,A,2026-{month:02}-{day:02} 09:00:00\n")
+            d, m = (month, day) if day <= 12 else (day, month)
+            swapped.append(f"c{case},a,A,2026-{m:02}-{d:02} 09:00:00\n")
+
+    assert not any("swapped" in what for what in planned(brought(tmp_path, "a.csv", "".join(sound)))[0].report.warnings)
+    assert any(
+        "look swapped" in what for what in planned(brought(tmp_path, "b.csv", "".join(swapped)))[0].report.warnings
+    )
+
+
+XES = """<log xmlns="http://www.xes-standard.org/"><trace><string key="concept:name" value="c1"/>
+<date key="start" value="2026-03-02T09:00:00+01:00"/><date key="due" value="2026-03-20T09:00:00+01:00"/><date key="end" value="2026-03-01T09:00:00+01:00"/>
+<event><string key="concept:name" value="read"/><string key="org:group" value="A"/><string key="org:resource" value="r"/>
+<date key="time:timestamp" value="2026-03-02T10:00:00+01:00"/></event></trace></log>"""
+
+
+def test_xes_is_read_with_its_standard_names_and_unpacked(tmp_path: Path) -> None:
+    _, facts = planned(brought(tmp_path, "log.xes.gz", gzip.compress(XES.encode())))
+
+    assert facts[0]["data"] == {
+        "case": "c1",
+        "department": "A",
+        "activity": "read",
+        "actor": {"kind": "human", "id": "r"},
+    }
+
+
+def test_a_map_makes_claims_of_case_attributes_and_names_answers_before_their_claim(tmp_path: Path) -> None:
+    claim = ClaimMap(registered_at="case:start", due_at="case:due", answered_at="case:end")
+
+    found, facts = planned(brought(tmp_path, "log.xes", XES), claim=claim)
+
+    assert [fact["type"] for fact in facts][:2] == ["parcours.claim.registered.v1", "parcours.claim.answered.v1"]
+    assert facts[0]["data"]["due_at"] == "2026-03-20T08:00:00Z"  # type: ignore[index]
+    assert found.report.warnings == {"the answer lies before the claim: it is none": ["case c1"]}
+
+
+def test_cloudevents_lines_are_checked_and_told_to_a_tenant(tmp_path: Path) -> None:
+    path = brought(tmp_path, "facts.jsonl", b"\n".join([*lines(worked("A")), b"{"]))
+
+    found = plan(path, None, Map(), "north", as_lived=False)
+    facts = [orjson.loads(line) for line in found.lines()]
+
+    assert [fact["tenant"] for fact in facts] == ["north"]
+    assert list(found.report.unusable.values()) == [[2]]
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "empty.csv": (b"", "empty"),
+    "blank.csv": (b"  \n\n", "empty"),
+    "short.xes.gz": (gzip.compress(XES.encode() * 50)[:60], "damaged"),
+    "binary.csv": (b"\x00\x01\x02" * 100, "NUL"),
+    "endless.csv": (HEAD.encode() + b"x" * 7_000_000, "longer than 6 MiB"),
+    "wrong.csv": (b"a,b\n1,2\n", "which column is the case"),
+    "broken.xes": (b"<log><trace>", "well-formed"),
+    "none.xes": (b"<log></log>", "no event"),
+    "head.csv": (HEAD.encode(), "no row"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_is_none_is_refused_in_a_sentence_before_anything_is_done(tmp_path: Path, name: str) -> None:
+    content, word = BAD[name]
+
+    with pytest.raises(BadFile, match=word) as refused:
+        planned(brought(tmp_path, name, content))
+
+    assert name in str(refused.value)
