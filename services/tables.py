@@ -125,6 +125,12 @@ async def active_generation(connection: Connection) -> Generation | None:
     return None if row is None else Generation(row["id"], row["fold_version"], policy(row["policy"]), row["state"])
 
 
+async def generations(connection: Connection) -> list[Generation]:
+    """Every generation there is, oldest first."""
+    rows = await connection.fetch("select id, fold_version, policy, state from parcours.generation order by id")
+    return [Generation(row["id"], row["fold_version"], policy(row["policy"]), row["state"]) for row in rows]
+
+
 async def create_generation(
     connection: Connection, chosen: Policy, topic: str, partitions: int, *, active: bool
 ) -> Generation:

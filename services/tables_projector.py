@@ -9,7 +9,7 @@ from uuid import UUID
 
 from events.envelope import Recorded
 from projections.announcing import Announced, Shown
-from services.tables import Connection
+from services.tables import Connection, Generation
 
 Person = tuple[str, str]
 Row = tuple[Any, ...]
@@ -64,22 +64,40 @@ async def positions(connection: Connection, schema: str, topic: str, partitions:
 
 
 async def move(
-    connection: Connection, schema: str, topic: str, expected: Mapping[int, int], to: Mapping[int, Position],
-    owner: str, batch: UUID,
-) -> None:  # fmt: skip
-    """The compare-and-set of a transaction: every position moves on from where we believe it is, or `FenceLost`."""
-    numbers = sorted(to)
+    connection: Connection,
+    generation: Generation,
+    topic: str,
+    expected: Mapping[int, int],
+    to: Mapping[int, Position],
+    owner: str,
+    batch: UUID,
+) -> None:
+    """The compare-and-set of a transaction: every position moves on from where we believe it is, or `FenceLost`.
+
+    A generation that has handed over is moved by nobody any more.
+    """
+    numbers, schema = sorted(to), generation.schema
     moved = await connection.fetch(
-        f"with wanted as (select * from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bytea[])"
+        "with wanted as (select * from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bytea[])"
         " as w(partition, expected, next_offset, watermark, hash)),"
         f" locked as (select c.partition from {schema}.checkpoint c join wanted w using (partition)"
-        " where c.topic = $1 and c.next_offset = w.expected order by c.partition for update of c)"
+        " where c.topic = $1 and c.next_offset = w.expected"
+        " and exists (select 1 from parcours.generation g where g.id = $9 and g.state = $10)"
+        " order by c.partition for update of c)"
         f" update {schema}.checkpoint c set next_offset = w.next_offset, watermark = w.watermark, last_record_hash = w.hash,"
         " owner = $7, batch_id = $8, moved_at = now() from wanted w join locked l using (partition)"
         " where c.topic = $1 and c.partition = w.partition and c.next_offset = w.expected returning c.partition",
-        topic, numbers, [expected[n] for n in numbers], [to[n].next_offset for n in numbers],
-        [to[n].watermark for n in numbers], [to[n].last_record_hash for n in numbers], owner, batch,
-    )  # fmt: skip
+        topic,
+        numbers,
+        [expected[n] for n in numbers],
+        [to[n].next_offset for n in numbers],
+        [to[n].watermark for n in numbers],
+        [to[n].last_record_hash for n in numbers],
+        owner,
+        batch,
+        generation.id,
+        generation.state,
+    )
     if len(moved) != len(numbers):
         lost = sorted(set(numbers) - {row["partition"] for row in moved})
         raise FenceLost(f"partitions {lost} have moved on under another owner")

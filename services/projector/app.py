@@ -39,6 +39,10 @@ class CheckpointRefused(RuntimeError):
     """The checkpoint does not fit the log: reading on would skip or repeat facts."""
 
 
+class HandedOver(RuntimeError):
+    """Another generation of the tables is active: what this projector writes is not what is read."""
+
+
 class Stuck(RuntimeError):
     """The process lives but does not move."""
 
@@ -78,6 +82,7 @@ class Projector(ConsumerRebalanceListener):
     servers: str
     pool: Pool
     work: Projecting
+    generation: int
     subscriber: BatchSubscriber = field(init=False)
     closing: bool = False
     moved_at: dict[int, float] = field(default_factory=dict)
@@ -212,6 +217,10 @@ class Projector(ConsumerRebalanceListener):
             self.fences.popleft()
         if len(self.fences) >= FENCES_A_MINUTE:
             raise lost
+        async with self.pool.acquire() as connection:
+            active = await active_generation(connection)
+        if active is None or active.id != self.generation:
+            raise HandedOver("another generation of the tables is active now: starting on that one")
         log.warning("fence lost", error=str(lost))
         numbers = list(self.work.positions)
         self.work.memory.drop_partitions(numbers)
@@ -343,7 +352,8 @@ async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.E
         partitions = await connection.fetchval(f"select count(*) from {generation.schema}.checkpoint")
     reader = Reader(generation.policy, partitions, clock_rule)
     owner = f"projector-{slot}/{os.getpid()}"
-    projector = Projector(kafka, pool, Projecting(pool, generation, EVENTS, reader, Memory(one.held_facts), owner))
+    work = Projecting(pool, generation, EVENTS, reader, Memory(one.held_facts), owner)
+    projector = Projector(kafka, pool, work, generation.id)
     broker = KafkaBroker(
         kafka,
         # a JoinGroup answer takes up to the rebalance timeout: below it every slow rebalance starts again

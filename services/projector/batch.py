@@ -63,9 +63,19 @@ class Projecting:
     """Folds records into the read tables of one generation; the caller owns the partitions."""
 
     def __init__(
-        self, pool: Pool, generation: Generation, topic: str, reader: Reader, memory: Memory, owner: str
+        self,
+        pool: Pool,
+        generation: Generation,
+        topic: str,
+        reader: Reader,
+        memory: Memory,
+        owner: str,
+        *,
+        speaks: bool = True,
     ) -> None:
         self._pool = pool
+        self._generation = generation
+        self._speaks = speaks
         self._schema = generation.schema
         self._policy = generation.policy
         self._topic = topic
@@ -98,6 +108,13 @@ class Projecting:
             isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
         )
 
+    async def announce(self, persons: Sequence[Person]) -> None:
+        """Look at persons whose findings differ from what was said, after another generation has taken over."""
+        for start in range(0, len(persons), DUE_AT_ONCE):
+            some = persons[start : start + DUE_AT_ONCE]
+            self._memory.drop(some)
+            await self._transact_own(sorted({self._home(person) for person in some}), (), some, anew=True)
+
     async def settle(self) -> None:
         """Take what other partitions left for ours, and fire what has fallen due, until nothing is left of either."""
         while await self._take_inbox() or await self._fire_due():
@@ -111,7 +128,9 @@ class Projecting:
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
-                    await tables.move(connection, self._schema, self._topic, self._expected(to), to, self._owner, batch)
+                    await tables.move(
+                        connection, self._generation, self._topic, self._expected(to), to, self._owner, batch
+                    )
                     await self._fold_records(connection, work, read)
                     await self._finish(connection, work)
             except Exception as wrong:
@@ -286,7 +305,7 @@ class Projecting:
         touched, changed, alerts = held.compare(watermark)
         work.touched[held.person].add(touched)
         work.changed.setdefault(held.person, set()).update(changed)
-        for said in alerts:
+        for said in alerts if self._speaks else ():
             self._say(work, held, said, watermark, cause)
 
     def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
@@ -359,16 +378,19 @@ class Projecting:
         return True
 
     async def _transact_own(
-        self, numbers: Sequence[int], waiting: Sequence[tuple[int, int, str, str, bytes | None]], due: Sequence[Person]
-    ) -> None:
+        self, numbers: Sequence[int], waiting: Sequence[tuple[int, int, str, str, bytes | None]], due: Sequence[Person], *,
+        anew: bool = False,
+    ) -> None:  # fmt: skip
         """A transaction that moves no offset: the checkpoint is compared and kept."""
         to = {number: self.positions[number] for number in numbers}
         work, batch = Work(), uuid4()
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
-                    await tables.move(connection, self._schema, self._topic, self._expected(to), to, self._owner, batch)
-                    await self._fold_own(connection, work, waiting, due)
+                    await tables.move(
+                        connection, self._generation, self._topic, self._expected(to), to, self._owner, batch
+                    )
+                    await self._fold_own(connection, work, waiting, due, anew=anew)
                     await self._finish(connection, work)
             except Exception as wrong:
                 self._memory.drop(work.held)
@@ -379,7 +401,7 @@ class Projecting:
 
     async def _fold_own(
         self, connection: Connection, work: Work, waiting: Sequence[tuple[int, int, str, str, bytes | None]],
-        due: Sequence[Person],
+        due: Sequence[Person], *, anew: bool,
     ) -> None:  # fmt: skip
         persons = {(tenant, person): number for _, number, tenant, person, _ in waiting}
         persons |= {person: self._home(person) for person in due}
@@ -401,6 +423,7 @@ class Projecting:
                 work.changes.inbox.append((self._home(now), *now, raw))
         for held in work.held.values():
             watermark = self.positions[held.partition].watermark
+            held.file.touched.anew |= anew
             if watermark is not None:
                 self._pass(work, held, watermark)
 

@@ -1,0 +1,280 @@
+"""Generations: the tables made anew aside, handed over, compared. DESIGN section 5."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from projections.policy import Policy
+from services.log import MAX_RECORD, Record, end_offsets
+from services.projector.batch import Projecting
+from services.projector.held import Memory, Person
+from services.projector.records import Reader
+from services.tables import (
+    Connection,
+    Generation,
+    NoGeneration,
+    Pool,
+    active_generation,
+    create_generation,
+    generations,
+    sql,
+)
+
+AT_ONCE = 4_000
+Step = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilding:
+    """What a rebuild works with: the log, the tables, and how it tells of its progress (records done, of how many)."""
+
+    kafka: str
+    pool: Pool
+    topic: str
+    clock_rule: bool
+    step: Step
+
+
+async def begin(one: Rebuilding, policy: Policy, *, resume: bool) -> Generation:
+    """The generation to build: a new one, or with `resume` the unfinished one."""
+    async with one.pool.acquire() as connection:
+        if resume:
+            unfinished = [g for g in await generations(connection) if g.state == "building"]
+            if not unfinished:
+                raise NoGeneration("there is no unfinished rebuild to go on with")
+            return unfinished[-1]
+        partitions = await connection.fetchval("select count(*) from parcours.checkpoint")
+        made = await create_generation(connection, policy, one.topic, partitions, active=False)
+        await connection.execute(sql("generation_indexes", made.schema))
+        return made
+
+
+def projecting(one: Rebuilding, generation: Generation, partitions: int, *, speaks: bool) -> Projecting:
+    """A projector of a generation, with nothing in memory."""
+    reader = Reader(generation.policy, partitions, one.clock_rule)
+    return Projecting(
+        one.pool, generation, one.topic, reader, Memory(400_000), f"rebuild-g{generation.id}", speaks=speaks
+    )
+
+
+async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]) -> Projecting:
+    """Fold the log into a generation, from where it stands up to some offsets; it says nothing to anybody."""
+    work = projecting(one, generation, len(until), speaks=False)
+    await work.take(until)
+    left = {number: end for number, end in until.items() if work.positions[number].next_offset < end}
+    total = sum(end - work.positions[number].next_offset for number, end in left.items())
+    if left:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=one.kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=MAX_RECORD,
+        )
+        await consumer.start()
+        try:
+            await _read(one, work, consumer, left, total)
+        finally:
+            await consumer.stop()
+    await work.settle()
+    return work
+
+
+async def _read(
+    one: Rebuilding, work: Projecting, consumer: AIOKafkaConsumer, left: dict[int, int], total: int
+) -> None:
+    consumer.assign([TopicPartition(one.topic, number) for number in left])
+    for number in left:
+        consumer.seek(TopicPartition(one.topic, number), work.positions[number].next_offset)
+    done = 0
+    while left:
+        batch: dict[int, Sequence[Record]] = {}
+        for part, records in (await consumer.getmany(timeout_ms=500, max_records=AT_ONCE)).items():
+            wanted = [record for record in records if record.offset < left.get(part.partition, 0)]
+            if wanted:
+                batch[part.partition] = wanted
+        if batch:
+            await work.project(batch)
+            done += sum(map(len, batch.values()))
+            one.step(done, total)
+        for number in [n for n, end in left.items() if work.positions[n].next_offset >= end]:
+            del left[number]
+            consumer.pause(TopicPartition(one.topic, number))
+        await asyncio.sleep(0)
+
+
+async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False) -> Generation:
+    """A new generation, built beside the old one and handed over; readers never see it half-built."""
+    made = await begin(one, policy, resume=resume)
+    await fill(one, made, await end_offsets(one.kafka, one.topic))
+    return await hand_over(one, made)
+
+
+async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Generation:
+    """Catch up, then switch in one transaction: the old generation may not have read further than the new one."""
+    for _ in range(tries):
+        await fill(one, made, await end_offsets(one.kafka, one.topic))
+        if (active := await _switch(one, made)) is not None:
+            await _announce_difference(one, active)
+            return active
+        await asyncio.sleep(0.1)
+    raise NoGeneration(
+        "the new tables could not catch up with the old ones: is the load too high? parcours rebuild --resume"
+    )
+
+
+async def _switch(one: Rebuilding, made: Generation) -> Generation | None:
+    async with one.pool.acquire() as connection, connection.transaction():
+        await connection.execute("set local lock_timeout = '2s'")
+        old = await active_generation(connection)
+        if old is not None:
+            await connection.execute(f"select 1 from {old.schema}.checkpoint order by partition for update")
+            behind = await connection.fetchval(
+                f"select count(*) from {old.schema}.checkpoint o join {made.schema}.checkpoint n using (topic, partition)"
+                " where n.next_offset < o.next_offset"
+            )
+            if behind:
+                return None
+        await connection.execute("update parcours.generation set state = 'old' where state = 'active'")
+        await connection.execute("update parcours.generation set state = 'active' where id = $1", made.id)
+        await connection.execute(sql("views", made.schema))
+        return Generation(made.id, made.fold_version, made.policy, "active")
+
+
+async def _announce_difference(one: Rebuilding, active: Generation) -> None:
+    """What the new tables find and nobody was told, and the reverse: said once, by the new owner."""
+    async with one.pool.acquire() as connection:
+        partitions = await connection.fetchval("select count(*) from parcours.checkpoint")
+        rows = await connection.fetch(
+            "select distinct tenant, patient from (select coalesce(f.tenant, a.tenant) as tenant, coalesce(f.patient, a.patient) as patient"
+            " from parcours.finding f full join parcours.announced a on a.tenant = f.tenant and a.finding = f.id"
+            " where (coalesce(f.is_open, false) and not f.is_old) is distinct from coalesce(a.is_raised, false)"
+            " or (a.is_raised and f.level is distinct from a.level)) d order by tenant, patient"
+        )
+    persons: list[Person] = [(row["tenant"], row["patient"]) for row in rows]
+    work = projecting(one, active, partitions, speaks=True)
+    await work.take(range(partitions))
+    await work.announce(persons)
+
+
+# -- comparing -------------------------------------------------------------------------------------------------------------
+
+COMPARED = {
+    "timeline": "subject, source, id, md5(raw), is_conflicting",
+    "patient": "partition, bounced, cases, claims, facts",
+    "case_path": "case_id, topic, path, handoffs, hops, distinct_departments, returns, direct_returns, alternation, sterile, carried,"
+    " level, bounced, state, department, since, substantive_answer_at",
+    "claim": "claim_id, case_id, jurisdiction, t0, state, is_over, unanswered, ladder, chases, answered_at, due_at, answered_late,"
+    " department, clocks",
+    "finding": "id, kind, case_id, claim_id, topic, department, level, is_open, opened_at",
+}
+Digests = dict[str, dict[Person, str]]
+
+
+async def digests(connection: Connection, schema: str) -> Digests:
+    """A digest of every person's rows, table by table."""
+    found: Digests = {}
+    for table, columns in COMPARED.items():
+        rows = await connection.fetch(
+            f"select tenant, patient, md5(string_agg(r, '|' order by r)) as digest from"
+            f" (select tenant, patient, row({columns})::text as r from {schema}.{table}) t group by tenant, patient"
+        )
+        found[table] = {(row["tenant"], row["patient"]): row["digest"] for row in rows}
+    return found
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a comparison found: the persons whose rows differ, by table."""
+
+    persons: int = 0
+    records: int = 0
+    seconds: float = 0.0
+    differences: dict[str, list[Person]] = field(default_factory=dict)
+
+    @property
+    def is_same(self) -> bool:
+        return not self.differences
+
+
+async def verify(one: Rebuilding, url_connection: Connection) -> Verdict:
+    """Fold the log anew, aside, exactly as far as the tables have read it, and compare."""
+    started = time.monotonic()
+    async with url_connection.transaction(isolation="repeatable_read", readonly=True):
+        active = await active_generation(url_connection)
+        if active is None:
+            raise NoGeneration("there are no read tables yet: parcours up")
+        rows = await url_connection.fetch("select partition, next_offset from parcours.checkpoint")
+        left = await url_connection.fetchval("select count(*) from parcours.inbox")
+        until = {row["partition"]: row["next_offset"] for row in rows}
+        before = await digests(url_connection, active.schema)
+    if left:
+        raise NoGeneration(f"{left} facts are on their way between partitions: try again when they have arrived")
+    aside = await begin(one, active.policy, resume=False)
+    try:
+        await fill(one, aside, until)
+        async with one.pool.acquire() as connection:
+            after = await digests(connection, aside.schema)
+    finally:
+        await drop(one.pool, aside.id)
+    persons = {person for found in before.values() for person in found}
+    verdict = Verdict(len(persons), sum(until.values()), time.monotonic() - started)
+    for table in COMPARED:
+        odd = {p for p in before[table].keys() | after[table].keys() if before[table].get(p) != after[table].get(p)}
+        if odd:
+            verdict.differences[table] = sorted(odd)
+    return verdict
+
+
+async def what_if(one: Rebuilding, policy: Policy) -> list[dict[str, Any]]:
+    """Which findings another policy would open, close or change, without switching to it."""
+    aside = await begin(one, policy, resume=False)
+    try:
+        async with one.pool.acquire() as connection:
+            rows = await connection.fetch("select partition, next_offset from parcours.checkpoint")
+        await fill(one, aside, {row["partition"]: row["next_offset"] for row in rows})
+        async with one.pool.acquire() as connection:
+            active = await active_generation(connection)
+            assert active is not None  # noqa: S101 - begin has read its checkpoints
+            found = await connection.fetch(_difference(active.schema, aside.schema))
+    finally:
+        await drop(one.pool, aside.id)
+    return [dict(row) for row in found]
+
+
+def _difference(now: str, then: str) -> str:
+    return (
+        "select coalesce(n.tenant, o.tenant) as tenant, coalesce(n.id, o.id) as id, coalesce(n.kind, o.kind) as kind,"
+        " coalesce(n.patient, o.patient) as patient, o.level as level_now, n.level as level_then, o.is_open as open_now,"
+        " n.is_open as open_then, coalesce(n.reasons, o.reasons) as reasons,"
+        " case when o.id is null then 'appears' when n.id is null then 'vanishes' else 'changes' end as what"
+        f" from {now}.finding o full join {then}.finding n on o.tenant = n.tenant and o.id = n.id"
+        " where o.id is null or n.id is null or o.level is distinct from n.level or o.is_open <> n.is_open"
+        " order by what, kind, tenant, id"
+    )
+
+
+async def rollback(one: Rebuilding) -> Generation:
+    """Back to the generation before: it catches up, and takes over the same way."""
+    async with one.pool.acquire() as connection:
+        old = [g for g in await generations(connection) if g.state == "old"]
+        if not old:
+            raise NoGeneration("there is no older generation to go back to")
+        before = old[-1]
+        await connection.execute("update parcours.generation set state = 'building' where id = $1", before.id)
+    return await hand_over(one, Generation(before.id, before.fold_version, before.policy, "building"))
+
+
+async def drop(pool: Pool, number: int) -> None:
+    """Remove a generation that is not the active one."""
+    async with pool.acquire() as connection, connection.transaction():
+        state = await connection.fetchval("select state from parcours.generation where id = $1", number)
+        if state is None:
+            raise NoGeneration(f"there is no generation {number}")
+        if state == "active":
+            raise NoGeneration(f"generation {number} is the one in use")
+        await connection.execute(f"drop schema if exists g{int(number)} cascade")
+        await connection.execute("delete from parcours.generation where id = $1", number)

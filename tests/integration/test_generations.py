@@ -1,0 +1,114 @@
+"""Rebuild, hand over, verify, what-if: the tables made anew while others read them, and nothing said twice."""
+
+from random import Random
+
+import pytest
+
+from projections.policy import policy
+from services.projector import rebuild as making
+from services.tables import active_generation, connected
+from services.tables_projector import FenceLost
+from tests.builders import Said, lines, registered, said, tick, worked
+from tests.line import Line
+from tests.strategies import history
+
+
+def rebuilding(line: Line) -> making.Rebuilding:
+    return making.Rebuilding(line.kafka, line.pool, line.topic, clock_rule=False, step=lambda _done, _total: None)
+
+
+async def verdict(line: Line) -> making.Verdict:
+    async with connected(line.database, "tests") as connection:
+        return await making.verify(rebuilding(line), connection)
+
+
+def busy() -> list[bytes]:
+    bounced: list[Said] = [worked(d).of(f"p{n}") for n in range(6) for d in "ABCA"[: n % 4 + 1]]
+    merged = [said("patient.merged", into="p1").of("p2"), said("patient.erased").of("p3")]
+    return lines(*bounced, registered().of("p4"), *merged, tick("2026-04-15T00:00:00Z"))
+
+
+async def announced(line: Line) -> list[dict[str, object]]:
+    return await line.fetch("select finding, n, level, is_raised from parcours.announced order by finding")
+
+
+async def test_a_rebuild_is_the_same_and_says_nothing_twice(line: Line) -> None:
+    await line.publish(busy() + [fact.raw for fact in history(5, 60)])
+    await line.project(Random(5))
+    before, told, sent = await line.export(), await announced(line), await line.fetch("select id from parcours.outbox")
+
+    made = await making.rebuild(rebuilding(line), line.policy)
+
+    assert (await line.export()) == before
+    assert await announced(line) == told
+    assert await line.fetch("select id from parcours.outbox") == sent
+    async with connected(line.database, "tests") as connection:
+        active = await active_generation(connection)
+    assert active is not None
+    assert active.id == made.id
+
+
+async def test_verify_is_content_with_what_is_true_and_names_who_was_changed_by_hand(line: Line) -> None:
+    await line.publish(busy())
+    await line.project()
+    assert (await verdict(line)).is_same
+
+    await line.fetch("update parcours.case_path set hops = 99 where patient = 'p5'")
+    found = await verdict(line)
+
+    assert found.differences == {"case_path": [("default", "p5")]}
+
+
+async def test_another_policy_is_looked_at_first_then_put_in_force_and_only_the_difference_is_said(line: Line) -> None:
+    await line.publish(lines(*[worked(d).of(f"p{n}") for n, path in enumerate(("ABCD", "ABA", "ABCD")) for d in path]))
+    await line.project()
+    gentle = policy({"id": "gentle", "b2_hops": 4})
+
+    expected = await making.what_if(rebuilding(line), gentle)
+    before = await announced(line)
+    await making.rebuild(rebuilding(line), gentle)
+
+    assert [(row["patient"], row["what"]) for row in expected] == [("p0", "vanishes"), ("p2", "vanishes")]
+    assert [row["patient"] for row in (await line.export())["findings"]] == ["p1"]
+    now = await announced(line)
+    assert len(before) == len(now) == 3
+    assert [row["is_raised"] for row in now] == [False, True, False]
+    assert (await verdict(line)).is_same
+
+
+async def test_back_to_the_generation_before_with_what_has_come_since(line: Line) -> None:
+    await line.publish(lines(*[worked(d) for d in "ABCD"]))
+    await line.project()
+    await making.rebuild(rebuilding(line), policy({"b2_hops": 4}))
+    await line.publish(lines(*[worked(d, case="c2").of("p2").named(f"x{d}{n}") for n, d in enumerate("ABCD")]))
+
+    await making.rollback(rebuilding(line))
+
+    assert [finding["patient"] for finding in (await line.export())["findings"]] == ["p1", "p2"]
+
+
+async def test_an_interrupted_rebuild_goes_on(line: Line) -> None:
+    await line.publish(busy())
+    await line.project()
+    one = rebuilding(line)
+    made = await making.begin(one, line.policy, resume=False)
+    await making.fill(one, made, dict.fromkeys(range(3), 2))
+
+    assert (await making.rebuild(one, line.policy, resume=True)).id == made.id
+    assert (await verdict(line)).is_same
+
+
+async def test_the_old_generation_is_written_by_nobody_any_more(line: Line) -> None:
+    await line.publish(busy())
+    await line.project()
+    await making.rebuild(rebuilding(line), line.policy)
+    await line.publish(lines(worked("Z").of("p9")))
+
+    records = [
+        one for one in await line.records() if one.offset >= line.projecting.positions[one.partition].next_offset
+    ]
+    batch = {number: [one for one in records if one.partition == number] for number in range(3)}
+    with pytest.raises(FenceLost):
+        await line.projecting.project({number: some for number, some in batch.items() if some})
+
+    await making.drop(line.pool, line.generation.id)
