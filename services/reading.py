@@ -1,5 +1,6 @@
 """Reading the tables: what the command line and the API show. Only the read tables are touched."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from projections.rows import Row, ordered, stamp
@@ -205,3 +206,34 @@ async def patients_with_claim(connection: Connection, tenant: str | None, patien
             tenant, patient, claim,
         )
     )  # fmt: skip
+
+
+async def owed(connection: Connection, tenant: str | None, within: timedelta | None) -> list[Row]:
+    """Open clocks of claims, each with its due moment and the share of its time used, by what the patient has endured.
+
+    Endured: the step of the ladder, then the chases, then how long the claim has waited; never the order of arrival.
+    """
+    rows = await connection.fetch(
+        "select k.*, p.partition, c.watermark from parcours.claim k join parcours.patient p using (tenant, patient)"
+        " join parcours.checkpoint c on c.partition = p.partition"
+        " where not k.is_over and ($1::text is null or k.tenant = $1) order by k.ladder desc, k.chases desc, k.t0, k.tenant, k.claim_id",
+        tenant,
+    )
+    found = []
+    for row in rows:
+        now = row["watermark"]
+        for clock in row["clocks"]:
+            if clock["state"] not in ("running", "paused"):
+                continue
+            due, started = datetime.fromisoformat(clock["due_at"]), datetime.fromisoformat(clock["started_at"])
+            if within is not None and due - now > within:
+                continue
+            used = (now - started) / (due - started) if due > started else 1.0
+            found.append(
+                {
+                    "tenant": row["tenant"], "claim": row["claim_id"], "patient": row["patient"], "department": row["department"],
+                    "ladder": row["ladder"], "chases": row["chases"], "t0": stamp(row["t0"]), "used": round(used, 3),
+                    **{name: clock[name] for name in ("clock", "instance", "state", "due_at")},
+                }
+            )  # fmt: skip
+    return found

@@ -2,7 +2,7 @@
 
 import typer
 
-from services.command_line import demo, facts, generations, importing, instance, reading, reporting, tokens
+from services.command_line import demo, facts, generations, importing, instance, laws, reading, reporting, tokens
 
 app = typer.Typer(
     name="parcours",
@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (demo, instance, facts, generations, importing, reading, reporting, tokens):
+for module in (demo, instance, facts, generations, importing, laws, reading, reporting, tokens):
     module.register(app)
 
 

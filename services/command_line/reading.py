@@ -1,7 +1,8 @@
 """bounced, claims, case, summary: what the tables say, for people and for programs."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -46,6 +47,7 @@ def register(app: typer.Typer) -> None:
     app.command()(plainly(case))
     app.command()(plainly(claim))
     app.command()(plainly(summary))
+    app.command()(plainly(calendar))
 
 
 def chosen(lang: str) -> int:
@@ -155,14 +157,21 @@ def claims(
     lang: Language = "en",
     *,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only unanswered ones.")] = False,
+    due_within: Annotated[
+        str | None, typer.Option("--due-within", help="What falls due so soon, as in 2d or 36h: tomorrow's work.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Which answers are owed, the longest endured first.
 
     Example: parcours claims --overdue
     """
-    chosen(lang)
+    language = chosen(lang)
+    within = None if due_within is None else duration(due_within)
     _, found = here(home)
+    if within is not None:
+        show_owed(run(_owed(str(found["postgres"]), tenant, within)), language, as_json=as_json)
+        return
 
     async def read() -> list[Row]:
         async with connected(str(found["postgres"]), "claims") as connection:
@@ -173,6 +182,73 @@ def claims(
         print_json(listed)
         return
     show_claims(listed, lang, overdue=overdue)
+
+
+def duration(text: str) -> timedelta:
+    """A stretch of time as people type it: 2d, 36h."""
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in ("d", "h"):
+        fail(f"--due-within must be a number of days or hours, as in 2d or 36h, not {text!r}", Exit.USAGE)
+    return timedelta(days=int(number)) if unit == "d" else timedelta(hours=int(number))
+
+
+async def _owed(url: str, tenant: str | None, within: timedelta | None) -> list[Row]:
+    async with connected(url, "owed") as connection:
+        return await reading.owed(connection, tenant, within)
+
+
+def show_owed(rows: list[Row], language: int, *, as_json: bool) -> None:
+    """What is owed soon, by what the patient has endured."""
+    if as_json:
+        print_json(rows)
+        return
+    heads = (
+        ("step", "patient", "claim", "owed", "due", "used", "chases", "department"),
+        ("échelon", "patient", "réclamation", "dû", "échéance", "utilisé", "relances", "service"),
+    )[language]
+    told = [
+        (r["ladder"], r["patient"], r["claim"], CLOCKS[r["clock"]][language], r["due_at"][:16].replace("T", " "), f"{r['used']:.0%}",
+         r["chases"], r["department"])
+        for r in rows[:MOST_ROWS]
+    ]  # fmt: skip
+    print_table(("Due soon", "Bientôt dû")[language], heads, told)
+    _more(len(rows), language)
+
+
+def calendar(
+    to: Annotated[Path, typer.Option("-o", "--output", help="The iCalendar file to write.")],
+    home: Home = None,
+    tenant: Tenant = None,
+    lang: Language = "en",
+) -> None:
+    """Write an iCalendar file of everything that is due, for any calendar program.
+
+    Example: parcours calendar -o due.ics --lang fr
+    """
+    language = chosen(lang)
+    _, found = here(home)
+    rows = run(_owed(str(found["postgres"]), tenant, None))
+    to.write_bytes(calendar_of(rows, language))
+    out.print(f"{to}: {len(rows)}", markup=False)
+
+
+def calendar_of(rows: list[Row], language: int) -> bytes:
+    """The open clocks as calendar entries: pseudonyms and deadlines, nothing a patient said."""
+    from icalendar import Calendar, Event
+
+    found = Calendar()
+    found.add("prodid", "-//Parcours//due//EN")
+    found.add("version", "2.0")
+    for row in rows:
+        event = Event()
+        due = datetime.fromisoformat(row["due_at"])
+        event.add("uid", f"{row['tenant']}:{row['patient']}:{row['claim']}:{row['clock']}:{row['instance']}@parcours")
+        event.add("dtstamp", datetime.fromisoformat(row["t0"]))
+        event.add("dtstart", due)
+        event.add("summary", f"{CLOCKS[row['clock']][language]} · {row['claim']} · {row['patient']}")
+        event.add("description", f"{row['ladder']} {LADDER[row['ladder']][language]}")
+        found.add_component(event)
+    return bytes(found.to_ical())
 
 
 def show_claims(listed: list[Row], lang: str, *, overdue: bool) -> None:

@@ -1,5 +1,6 @@
 """The law: the state of a patient is the fold of their facts in history order, whatever the order they came in."""
 
+from datetime import datetime
 from random import Random
 
 from hypothesis import given, settings
@@ -111,3 +112,59 @@ def test_no_credited_pause_exceeds_its_limit(facts: list[Recorded]) -> None:
                     <= pause.end
                     <= claim.calendar.end_of_working_days(pause.start, POLICY.pause_working_days)
                 )
+
+
+CORRECTIONS = {
+    "fact.voided", "patient.erased", "contact.undelivered", "contact.linked", "contact.unlinked", "contact.reclassified", "case.opened",
+}  # fmt: skip
+ENDS_A_PAUSE = {"claim.resumed", "contact.received"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(histories)
+def test_a_due_moment_moves_earlier_by_a_correction_or_the_early_end_of_a_pause_alone(facts: list[Recorded]) -> None:
+    file = PatientFile("default", "p1", POLICY)
+    due: dict[tuple[str, str, int], datetime] = {}
+
+    for fact in sorted(facts, key=lambda one: one.place):
+        anew = file.apply(fact)
+        now = {
+            (claim.id, clock.name, clock.instance): clock.due_at
+            for claim in file.claims.values()
+            for clock in claim.clocks
+        }
+        name = fact.type.removeprefix("parcours.").removesuffix(".v1")
+        if not anew and name not in CORRECTIONS | ENDS_A_PAUSE:
+            for clock, moment in now.items():
+                assert clock not in due or moment >= due[clock] or _paused(file, clock[0]), (name, clock)
+        due = now
+
+
+def _paused(file: PatientFile, claim: str) -> bool:
+    """A credited pause of the claim has reached its limit or its `until`: what was assumed has come true, or ended sooner."""
+    return any(pause.end is not None for pause in file.claims[claim].pauses.all)
+
+
+@settings(max_examples=200, deadline=None)
+@given(histories)
+def test_no_clock_is_ever_reset_by_a_transfer(facts: list[Recorded]) -> None:
+    file = PatientFile("default", "p1", POLICY)
+
+    for fact in sorted(facts, key=lambda one: one.place):
+        before = {
+            (claim.id, c.name, c.instance): c.started_at
+            for claim in file.claims.values()
+            for c in claim.clocks
+            if c.name != "visit"
+        }
+        anew = file.apply(fact)
+        if not anew and fact.type.startswith(
+            ("parcours.case.transferred", "parcours.case.taken", "parcours.case.worked")
+        ):
+            after = {
+                (claim.id, c.name, c.instance): c.started_at
+                for claim in file.claims.values()
+                for c in claim.clocks
+                if c.name != "visit"
+            }
+            assert after == before
