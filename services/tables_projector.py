@@ -13,6 +13,8 @@ from services.tables import Connection, Generation
 
 Person = tuple[str, str]
 Row = tuple[Any, ...]
+Waiting = tuple[int, int, str, str, bytes | None, bool]
+"""Of the inbox: id, partition, tenant, person, the raw fact (None: regroup), whether its identity came with two contents."""
 
 
 class FenceLost(RuntimeError):
@@ -217,16 +219,16 @@ async def due(connection: Connection, schema: str, watermarks: Mapping[int, date
     return [(row["tenant"], row["patient"]) for row in rows]
 
 
-async def inbox(
-    connection: Connection, schema: str, partitions: Iterable[int], limit: int
-) -> list[tuple[int, int, str, str, bytes | None]]:
+async def inbox(connection: Connection, schema: str, partitions: Iterable[int], limit: int) -> list[Waiting]:
     """What other partitions left for the persons of ours, oldest first."""
     rows = await connection.fetch(
-        f"select id, partition, tenant, person, raw from {schema}.inbox where partition = any($1::smallint[])"
+        f"select id, partition, tenant, person, raw, is_conflicting from {schema}.inbox where partition = any($1::smallint[])"
         " order by id limit $2",
         list(partitions), limit,
     )  # fmt: skip
-    return [(row["id"], row["partition"], row["tenant"], row["person"], row["raw"]) for row in rows]
+    return [
+        (row["id"], row["partition"], row["tenant"], row["person"], row["raw"], row["is_conflicting"]) for row in rows
+    ]
 
 
 # -- writing -------------------------------------------------------------------------------------------------------------
@@ -344,7 +346,7 @@ async def _write_rare(connection: Connection, schema: str, changes: Changes) -> 
         )
     if changes.inbox:
         await connection.executemany(
-            f"insert into {schema}.inbox (partition, tenant, person, raw) values ($1, $2, $3, $4)",
+            f"insert into {schema}.inbox (partition, tenant, person, raw, is_conflicting) values ($1, $2, $3, $4, $5)",
             changes.inbox,
         )
     if changes.taken:

@@ -87,14 +87,14 @@ class Line:
         ]
         while waiting:
             size = cut.randrange(1, 60) if cut else len(waiting)
-            some = self._next(waiting, size, cut)
+            some = self.next_records(waiting, size, cut)
             batch: dict[int, list[Record]] = {}
             for record in some:
                 batch.setdefault(record.partition, []).append(record)
             await self.projecting.project(batch)
             await self.projecting.settle()
 
-    def _next(self, waiting: list[Record], size: int, cut: Random | None) -> list[Record]:
+    def next_records(self, waiting: list[Record], size: int, cut: Random | None) -> list[Record]:
         """The next records: of all partitions, or of one at a time so that they run ahead of each other."""
         number = cut.choice([one.partition for one in waiting]) if cut and cut.random() < 0.5 else None
         some = [one for one in waiting if number is None or one.partition == number][:size]

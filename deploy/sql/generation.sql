@@ -158,7 +158,8 @@ create table {schema}.inbox (
     partition smallint not null,
     tenant text not null,
     person text not null,
-    raw bytea
+    raw bytea,
+    is_conflicting boolean not null default false
 );
 create index inbox_by_partition on {schema}.inbox (partition, id);
 

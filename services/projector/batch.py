@@ -201,7 +201,7 @@ class Projecting:
                 if person in ours and ours[person] == number:
                     self._apply(work, work.held[person], one, watermark)
                 else:
-                    work.changes.inbox.append((self._home(person), *person, one.raw))
+                    work.changes.inbox.append((self._home(person), *person, one.raw, False))
             for person, home in ours.items():
                 if home == number and watermark is not None:
                     self._pass(work, work.held[person], watermark)
@@ -378,7 +378,7 @@ class Projecting:
         return True
 
     async def _transact_own(
-        self, numbers: Sequence[int], waiting: Sequence[tuple[int, int, str, str, bytes | None]], due: Sequence[Person], *,
+        self, numbers: Sequence[int], waiting: Sequence[tables.Waiting], due: Sequence[Person], *,
         anew: bool = False,
     ) -> None:  # fmt: skip
         """A transaction that moves no offset: the checkpoint is compared and kept."""
@@ -400,15 +400,15 @@ class Projecting:
         self._keep(work, to)
 
     async def _fold_own(
-        self, connection: Connection, work: Work, waiting: Sequence[tuple[int, int, str, str, bytes | None]],
+        self, connection: Connection, work: Work, waiting: Sequence[tables.Waiting],
         due: Sequence[Person], *, anew: bool,
     ) -> None:  # fmt: skip
-        persons = {(tenant, person): number for _, number, tenant, person, _ in waiting}
+        persons = {(tenant, person): number for _, number, tenant, person, *_ in waiting}
         persons |= {person: self._home(person) for person in due}
         subjects = list(persons)
         renamed = await tables.aliases(connection, self._schema, subjects)
         await self._load(connection, work, persons)
-        for number, _, tenant, person, raw in waiting:
+        for number, _, tenant, person, raw, conflicting in waiting:
             work.changes.taken.append(number)
             if raw is None:
                 await self._regroup(connection, work, work.held[tenant, person])
@@ -419,8 +419,11 @@ class Projecting:
                 watermark = self.positions[held.partition].watermark
                 fact = decoded(raw)
                 self._apply(work, held, fact, watermark or fact.recorded_at)
+                if conflicting and fact.identity not in held.file.conflicts:
+                    held.file.conflicts.add(fact.identity)
+                    work.changes.conflicting.append((*now, *fact.identity))
             else:  # moved on while it waited
-                work.changes.inbox.append((self._home(now), *now, raw))
+                work.changes.inbox.append((self._home(now), *now, raw, conflicting))
         for held in work.held.values():
             watermark = self.positions[held.partition].watermark
             held.file.touched.anew |= anew
@@ -440,7 +443,7 @@ class Projecting:
             )
         for fact in leaving:
             now = (file.tenant, renamed.get((file.tenant, fact.subject), fact.subject))
-            work.changes.inbox.append((self._home(now), *now, fact.raw))
+            work.changes.inbox.append((self._home(now), *now, fact.raw, fact.identity in file.conflicts))
         gone = {fact.identity for fact in leaving}
         work.changes.facts = [row for row in work.changes.facts if not (row[:2] == person and tuple(row[2:5]) in gone)]
         file.leave(gone)
@@ -480,7 +483,7 @@ class Projecting:
                 [(tenant, subject, now[subject]) for subject in moved if subject in now],
             )
             for person in sorted({before.get(subject, subject) for subject in moved}):
-                work.changes.inbox.append((self._home((tenant, person)), tenant, person, None))
+                work.changes.inbox.append((self._home((tenant, person)), tenant, person, None, False))
 
     # -- rows --------------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,147 @@
+"""Faults by seed: what may go wrong between a batch and its commit, and the line that must not notice."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import asyncpg
+from asyncpg.transaction import Transaction
+
+from services.log import Record
+from services.projector.batch import Projecting
+from services.tables_projector import FenceLost
+from tests.builders import Said, lines, said, tick, worked
+from tests.line import Line
+from tests.strategies import one
+
+TENANTS, PATIENTS = ("north", "south"), ("p1", "p2", "p3", "p4")
+
+
+class Killed(RuntimeError):
+    """The process died here: nothing after it happens."""
+
+
+@dataclass
+class Tally:
+    """What was done to the line, and how long it took to read on."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    worst_recovery: float = 0.0
+
+
+def log_of(random: Random, size: int) -> list[bytes]:
+    """Facts of many people in two establishments: late, doubled, contradicting, merged, voided, erased."""
+    told: list[Said] = []
+    for number in range(size):
+        fact = one(random).of(random.choice(PATIENTS), random.choice(TENANTS)).named(f"f-{random.randrange(size):04d}")
+        kind = random.random()
+        if kind < 0.03:
+            fact = (
+                said("patient.merged", into=random.choice(PATIENTS))
+                .of(random.choice(PATIENTS), fact.tenant)
+                .named(f"m-{number % 5}")
+            )
+        elif kind < 0.04:
+            fact = (
+                said("fact.voided", fact=f"m-{random.randrange(5)}", reason="two people")
+                .of(fact.patient, fact.tenant)
+                .named(f"v-{number}")
+            )
+        elif kind < 0.045:
+            fact = said("patient.erased").of(fact.patient, fact.tenant).named(f"e-{number}")
+        told.append(fact)
+    made = lines(*told)
+    late = [made.pop(random.randrange(len(made))) for _ in range(size // 20)]
+    return [
+        *made,
+        *late,
+        *random.sample(made, size // 20),
+        b"{not json",
+        *lines(tick("2026-09-01T00:00:00Z"), worked("A").of("px", "north")),
+    ]
+
+
+@asynccontextmanager
+async def fault(kind: str) -> AsyncIterator[None]:
+    """One fault, armed for one batch."""
+    real_finish, real_exit = Projecting._finish, Transaction.__aexit__
+
+    async def killed_before_commit(self: Projecting, connection: Any, work: Any) -> None:
+        await real_finish(self, connection, work)
+        raise Killed(kind)
+
+    async def answer_lost(self: Transaction, *args: Any) -> None:
+        await real_exit(self, *args)
+        if args[0] is None:
+            Transaction.__aexit__ = real_exit  # type: ignore[method-assign]
+            raise asyncpg.ConnectionDoesNotExistError(kind)
+
+    try:
+        if kind == "killed before commit":
+            Projecting._finish = killed_before_commit  # type: ignore[method-assign]
+        elif kind == "commit whose answer was lost":
+            Transaction.__aexit__ = answer_lost  # type: ignore[method-assign]
+        yield
+    finally:
+        Projecting._finish = real_finish  # type: ignore[method-assign]
+        Transaction.__aexit__ = real_exit  # type: ignore[method-assign]
+
+
+KINDS = (
+    "none",
+    "none",
+    "killed before commit",
+    "commit whose answer was lost",
+    "restarted with nothing in memory",
+    "second owner",
+)
+
+
+async def endure(line: Line, random: Random, log: list[bytes], tally: Tally) -> None:
+    """Project a log in random batches while things go wrong, until the tables hold all of it."""
+    records = await line.records()
+    while waiting := [r for r in records if r.offset >= line.projecting.positions[r.partition].next_offset]:
+        some = line.next_records(waiting, random.randrange(1, 80), random)
+        batch: dict[int, list[Record]] = {}
+        for record in some:
+            batch.setdefault(record.partition, []).append(record)
+        kind = random.choice(KINDS)
+        started = time.monotonic()
+        await _one_batch(line, batch, kind, tally)
+        tally.worst_recovery = max(tally.worst_recovery, time.monotonic() - started)
+    await line.projecting.settle()
+
+
+async def _one_batch(line: Line, batch: dict[int, list[Record]], kind: str, tally: Tally) -> None:
+    if kind != "none":
+        tally.faults[kind] += 1
+    if kind == "restarted with nothing in memory":
+        line.projecting = await line.projector("again", held_facts=random_limit(batch))
+    second = await line.projector("second") if kind == "second owner" else None
+    async with fault(kind):
+        try:
+            await line.projecting.project(batch)
+        except Killed:
+            line.projecting = await line.projector("after a kill")
+            return
+    if second is not None:
+        try:
+            await second.project(batch)
+        except FenceLost:
+            pass
+        else:
+            raise AssertionError("a second owner wrote what was written")
+    if kind != "restarted with nothing in memory":
+        await asyncio.sleep(0)
+        return
+    await line.projecting.settle()
+
+
+def random_limit(batch: dict[int, list[Record]]) -> int:
+    """A small memory, so that files are let go and loaded again."""
+    return 1 + sum(map(len, batch.values())) % 50
