@@ -224,7 +224,7 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
     policy = instance.generation.policy
     server = uvicorn.Server(
         uvicorn.Config(
-            app(writer, pool, lambda: policy),
+            app(writer, pool, lambda: policy, clock=options.clock),
             host=HOST,
             port=port,
             log_level="error",

@@ -185,8 +185,9 @@ async def tombstones(connection: Connection, schema: str, persons: Sequence[Pers
 async def erased(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, dict[bytes, datetime]]:
     """The digests of the facts that persons were erased of, and when each was recorded."""
     rows = await connection.fetch(
-        f"select e.tenant, e.person, e.digest, e.recorded_at from {schema}.erased_fact e"
-        " join unnest($1::text[], $2::text[]) as w(tenant, person) using (tenant, person)",
+        f"select e.tenant, w.person, e.digest, e.recorded_at from {schema}.erased_fact e"
+        f" left join {schema}.alias a on a.tenant = e.tenant and a.subject = e.subject"
+        " join unnest($1::text[], $2::text[]) as w(tenant, person) on w.tenant = e.tenant and w.person = coalesce(a.person, e.subject)",
         [tenant for tenant, _ in persons],
         [person for _, person in persons],
     )
@@ -380,9 +381,9 @@ async def erase_facts(
 
 
 async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) -> None:
-    """Note erased facts: tenant, person, digest, recorded_at, content's digest, unknown type, whether conflicting."""
+    """Note erased facts: tenant, subject, digest, recorded_at, content's digest, unknown type, whether conflicting."""
     await connection.executemany(
-        f"insert into {schema}.erased_fact as e (tenant, person, digest, recorded_at, content, unknown_type, is_conflicting)"
+        f"insert into {schema}.erased_fact as e (tenant, subject, digest, recorded_at, content, unknown_type, is_conflicting)"
         " values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant, digest)"
         " do update set is_conflicting = e.is_conflicting or excluded.is_conflicting or e.content <> excluded.content",
         rows,

@@ -172,7 +172,7 @@ create table {schema}.tombstone (
 );
 create table {schema}.erased_fact (
     tenant text not null,
-    person text not null,
+    subject text not null,
     digest bytea not null,
     recorded_at timestamptz not null,
     content bytea not null,
@@ -180,4 +180,4 @@ create table {schema}.erased_fact (
     is_conflicting boolean not null default false,
     primary key (tenant, digest)
 );
-create index erased_by_person on {schema}.erased_fact (tenant, person);
+create index erased_by_subject on {schema}.erased_fact (tenant, subject);

@@ -18,6 +18,7 @@ from services.command_line.showing import (
     print_table,
     run,
 )
+from services.projector import retrying
 from services.projector.records import shown_value
 from services.security import Role, create_token
 from services.tables import connected
@@ -33,6 +34,8 @@ def register(app: typer.Typer) -> None:
     parked = typer.Typer(help="Records that are no facts.", no_args_is_help=True)
     parked.command("list")(plainly(list_parked))
     parked.command("show")(plainly(show_parked))
+    parked.command("retry")(plainly(retry_parked))
+    parked.command("discard")(plainly(discard_parked))
     app.add_typer(parked, name="parked")
 
 
@@ -162,3 +165,50 @@ def show_parked(
         print_json(told)
     else:
         print_table(f"Parked at {partition}:{offset}", ("", ""), told.items())
+
+
+def retry_parked(home: Home = None, *, as_json: AsJson = False) -> None:
+    """Try every parked record and quarantined patient once more; what is read now is a late fact.
+
+    Example: parcours parked retry
+    """
+    _, found = here(home)
+
+    async def retry() -> dict[str, int]:
+        async with connected(str(found["postgres"]), "parked") as connection:
+            return await retrying.retry(connection, clock_rule=bool(found.get("clock", True)))
+
+    told = run(retry())
+    if as_json:
+        print_json(told)
+    else:
+        out.print(
+            f"{told['tried']} records tried, {told['taken']} taken; {told['patients']} quarantined patients to be folded anew."
+        )
+
+
+def discard_parked(
+    partition: Annotated[int, typer.Argument()],
+    offset: Annotated[int, typer.Argument()],
+    reason: Annotated[str, typer.Option("--reason", help="Why it may be forgotten.")],
+    home: Home = None,
+) -> None:
+    """Hide a parked record from the list, with a reason; the log keeps it.
+
+    Example: parcours parked discard 3 1017 --reason "test of the gateway"
+    """
+    _, found = here(home)
+
+    async def write() -> str:
+        async with connected(str(found["postgres"]), "parked") as connection:
+            return str(
+                await connection.execute(
+                    "insert into parcours.parked_decision (digest, decision, reason) select digest, 'discarded', $3 from parcours.parked"
+                    ' where partition = $1 and "offset" = $2 on conflict (digest) do update set reason = excluded.reason',
+                    partition, offset, reason,
+                )
+            )  # fmt: skip
+
+    if run(write()) == "INSERT 0 0":
+        raise Problem(f"nothing is parked at {partition}:{offset}: see parcours parked list")
+    out.print("Discarded.")

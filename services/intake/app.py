@@ -6,8 +6,10 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from projections.policy import Policy
+from services.health import add_health, tables_health
 from services.intake.door import Admitted, Problem, Stamp, admit, content_of
 from services.log import LogUnavailable, LogWriter, Outgoing, Written
 from services.security import Bearer, bearer
@@ -16,6 +18,7 @@ from services.tables import AWAY, Pool
 
 LONGEST_REQUEST = 5 * 1024 * 1024
 TOKENS_KEPT = 5.0
+BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 SINGLE = ("application/cloudevents+json", "application/json")
 BATCH = "application/cloudevents-batch+json"
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -88,10 +91,13 @@ def binary_content(request: Request, body: bytes) -> dict[str, Any]:
     return content
 
 
-def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy]) -> FastAPI:
+def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy], *, clock: bool = True) -> FastAPI:
     """The intake, on a writer and a pool that its owner opens and closes."""
     api = FastAPI(title="Parcours intake", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
-    guests, stamp = Guests(pool), Stamp()
+    guests, stamp, registry = Guests(pool), Stamp(), CollectorRegistry()
+    taken = Counter("parcours_intake_facts_total", "Facts by what became of them", ["result"], registry=registry)
+    waited = Histogram("parcours_intake_write_seconds", "Until Kafka had them", buckets=BUCKETS, registry=registry)
+    add_health(api, registry, lambda: tables_health(pool, clock=clock))
 
     @api.post("/v1/events", status_code=202)
     async def events(request: Request) -> Response:
@@ -102,6 +108,7 @@ def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy]) -> FastAPI:
             body = await body_of(request)
             return await _take(request, body, who)
         except Problem as wrong:
+            taken.labels(str(wrong.status)).inc()
             return problem(wrong)
 
     async def _take(request: Request, body: bytes, who: Bearer) -> Response:
@@ -140,11 +147,14 @@ def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy]) -> FastAPI:
         if not admitted:
             return []
         try:
-            return await log.write(EVENTS, [Outgoing(one.value, one.key) for one in admitted])
+            with waited.time():
+                written = await log.write(EVENTS, [Outgoing(one.value, one.key) for one in admitted])
         except LogUnavailable as away:
             raise Problem(
                 503, "Not now", "the log is away: nothing was accepted; send it again, ids make that safe"
             ) from away
+        taken.labels("202").inc(len(written))
+        return written
 
     return api
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 import structlog
+import uvicorn
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage, Topic
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 
+from services.health import health_app, quiet_server, tables_health
 from services.log import MAX_RECORD, Record, hashes_before
 from services.projector.batch import Projecting
 from services.projector.held import Memory
@@ -31,6 +33,8 @@ REBALANCE: Final = 60.0
 GRACE: Final = 20.0
 PATIENCE: Final = 60.0
 FENCES_A_MINUTE: Final = 3
+BEHIND: Final = 30.0
+HOST: Final = "127.0.0.1"
 SLOTS: Final = 64
 log = structlog.get_logger("parcours.projector")
 
@@ -88,6 +92,7 @@ class Projector(ConsumerRebalanceListener):
     moved_at: dict[int, float] = field(default_factory=dict)
     fences: deque[float] = field(default_factory=deque)
     told: tuple[float, int] = (0.0, 0)
+    health_url: str | None = None
 
     def __post_init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -273,10 +278,30 @@ class Projector(ConsumerRebalanceListener):
                     except Exception as error:  # noqa: BLE001 - as in project
                         self.fail(error)
 
+    async def note_port(self, server: uvicorn.Server) -> None:
+        """Where /metrics, /healthz and /readyz of this process are: told in its heartbeat."""
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(0.05)
+        self.health_url = f"http://{HOST}:{server.servers[0].sockets[0].getsockname()[1]}"
+
     async def drained(self) -> None:
         """The batch in flight, if any, is finished."""
         async with self._turn:
             return
+
+    async def unwell(self) -> list[str]:
+        """What is wrong with this projector, in sentences; an idle log is no illness."""
+        wrong = await tables_health(self.pool, clock=False)
+        if self._failed.done():
+            wrong.append("it has failed and is about to end")
+        if not self.subscriber.tasks or any(task.done() for task in self.subscriber.tasks):
+            wrong.append("the consume loop is dead")
+        now = asyncio.get_running_loop().time()
+        if self.work.positions and (
+            late := [n for n, at in self.moved_at.items() if now - at > BEHIND and n in self.work.positions]
+        ):
+            wrong.append(f"partitions {sorted(late)} are behind and have not moved for {BEHIND:.0f} s")
+        return wrong
 
     def detail(self) -> dict[str, Any]:
         """What a heartbeat tells of this projector."""
@@ -285,6 +310,7 @@ class Projector(ConsumerRebalanceListener):
         self.told = (now, spent.facts)
         return {
             "facts_per_s": round(rate, 1),
+            "health": self.health_url,
             "partitions": len(self.work.positions), "facts": spent.facts, "records": spent.records, "decode": spent.decode,
             "fold": spent.fold, "load": spent.load, "write": spent.write, "held_facts": self.work.memory.facts,
         }  # fmt: skip
@@ -376,6 +402,9 @@ async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.E
             tasks.create_task(projector.watch())
             tasks.create_task(projector.look_after())
             tasks.create_task(beat_for_ever(pool, f"projector-{slot}", projector.detail))
+            server = quiet_server(health_app(projector.work.registry, projector.unwell), HOST, 0)
+            tasks.create_task(server._serve())  # noqa: SLF001 - the public one captures SIGTERM
+            tasks.create_task(projector.note_port(server))
     except* Stopped:
         pass
     finally:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from events.catalogue import TICK, decoded
 from events.envelope import Recorded, parsed, partition_key
@@ -59,6 +60,43 @@ class Work:
     remerged: set[str] = field(default_factory=set)
 
 
+class Measures:
+    """What /metrics tells of a projector: no name of a patient is in it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.size = Histogram(
+            "parcours_batch_records", "Records a batch", buckets=(1, 10, 100, 1_000, 4_000), registry=registry
+        )
+        self.latency = Histogram(
+            "parcours_fact_to_commit_seconds", "From the log's append to the committed row", registry=registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60),
+        )  # fmt: skip
+        self.parked = Counter("parcours_parked_total", "Records parked, by reason", ["reason"], registry=registry)
+        self.facts = Counter("parcours_facts_total", "Facts folded", registry=registry)
+        self.offset = Gauge("parcours_next_offset", "Where each partition stands", ["partition"], registry=registry)
+        self.watermark = Gauge(
+            "parcours_watermark_seconds", "Each partition's watermark", ["partition"], registry=registry
+        )
+
+    def batch(
+        self, records: Mapping[int, Sequence[Record]], read: Mapping[int, Sequence[tuple[Record, Recorded | Parked]]],
+        positions: Mapping[int, Position],
+    ) -> None:  # fmt: skip
+        """One committed batch."""
+        now = time.time()
+        self.size.observe(sum(map(len, records.values())))
+        for number, some in read.items():
+            self.latency.observe(max(0.0, now - some[0][0].timestamp / 1000))
+            self.facts.inc(sum(isinstance(one, Recorded) for _, one in some))
+            for _, one in some:
+                if isinstance(one, Parked):
+                    self.parked.labels(one.code).inc()
+            position = positions[number]
+            self.offset.labels(str(number)).set(position.next_offset)
+            if position.watermark is not None:
+                self.watermark.labels(str(number)).set(position.watermark.timestamp())
+
+
 class Projecting:
     """Folds records into the read tables of one generation; the caller owns the partitions."""
 
@@ -84,6 +122,8 @@ class Projecting:
         self._owner = owner
         self.positions: dict[int, Position] = {}
         self.spent = Spent()
+        self.registry = CollectorRegistry()
+        self._measures = Measures(self.registry)
 
     @property
     def memory(self) -> Memory:
@@ -104,6 +144,7 @@ class Projecting:
         self.spent.decode += time.perf_counter() - started
         await self._transact(read)
         self.spent.records += sum(map(len, records.values()))
+        self._measures.batch(records, read, self.positions)
         self.spent.facts += sum(
             isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
         )
@@ -496,10 +537,7 @@ class Projecting:
             self._rows(work, work.held[person], touched, work.changed.get(person, set()))
         await tables.write(connection, self._schema, work.changes)
         for person, facts in work.erased.items():
-            rows = [
-                _erased_row(fact, person[1], is_conflict=fact.identity in work.held[person].file.conflicts)
-                for fact in facts
-            ]
+            rows = [_erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
             await tables.erase_facts(connection, self._schema, facts, person[1], rows)
             await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
         self.spent.write += time.perf_counter() - started
@@ -567,7 +605,7 @@ def _parked_row(one: Parked) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _erased_row(fact: Recorded, person: str, *, is_conflict: bool) -> tuple[Any, ...]:
+def _erased_row(fact: Recorded, *, is_conflict: bool) -> tuple[Any, ...]:
     content = hashlib.sha256(canonical(parsed(fact.raw))).digest()
     unknown = None if fact.data is not None else fact.type
-    return (fact.tenant, person, tables.identity_digest(fact), fact.recorded_at, content, unknown, is_conflict)
+    return (fact.tenant, fact.subject, tables.identity_digest(fact), fact.recorded_at, content, unknown, is_conflict)

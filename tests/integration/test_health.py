@@ -1,0 +1,99 @@
+"""Healthy means moving; parked records and quarantined patients can be tried again."""
+
+import httpx2
+import pytest
+
+from projections.patient import PatientFile
+from projections.policy import Policy
+from services.health import health_app, tables_health
+from services.intake.app import app
+from services.log import LogWriter
+from services.projector import retrying
+from services.tables import connected
+from tests.builders import lines, registered, tick, worked
+from tests.line import Line
+
+
+async def test_an_idle_line_is_healthy_and_a_deadline_left_lying_is_not(line: Line) -> None:
+    await line.publish(lines(registered(), tick("2026-03-03T00:00:00Z")))
+    await line.project()
+    assert await tables_health(line.pool, clock=False) == []
+
+    await line.fetch("update parcours.patient set next_due_at = '2026-03-01'")
+    await line.fetch(f"update {line.generation.schema}.checkpoint set moved_at = now() - interval '5 minutes'")
+
+    (wrong,) = await tables_health(line.pool, clock=False)
+    assert "1 deadlines" in wrong
+
+
+async def test_a_silent_clock_is_unhealthy(line: Line) -> None:
+    await line.publish(lines(registered()))
+    await line.project()
+
+    assert any("clock" in wrong for wrong in await tables_health(line.pool, clock=True))
+
+
+async def test_metrics_and_health_by_http(line: Line) -> None:
+    await line.publish(lines(worked("A"), worked("B").of("secret-patient")))
+    await line.project()
+
+    async def well() -> list[str]:
+        return []
+
+    transport = httpx2.ASGITransport(health_app(line.projecting.registry, well))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://projector") as client:
+        metrics = (await client.get("/metrics")).text
+        assert (await client.get("/healthz")).status_code == 200
+
+    assert "parcours_fact_to_commit_seconds_count" in metrics
+    assert "secret-patient" not in metrics
+
+
+async def test_the_intake_tells_its_health(line: Line) -> None:
+    writer = LogWriter(line.kafka)
+    transport = httpx2.ASGITransport(app(writer, line.pool, Policy, clock=False))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://intake") as client:
+        assert (await client.get("/readyz")).text == "ok\n"
+        assert "parcours_intake_write_seconds" in (await client.get("/metrics")).text
+    await writer.close()
+
+
+async def test_a_quarantined_patient_is_folded_anew_when_the_fault_is_mended(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = PatientFile.refold
+
+    def refold(file: PatientFile) -> None:
+        raise ZeroDivisionError
+
+    facts = [worked("A"), worked("C"), worked("B").on("2026-03-02T09:30:00Z")]
+    monkeypatch.setattr(PatientFile, "refold", refold)
+    await line.publish(lines(*facts))
+    await line.project()
+    assert (await line.fetch("select is_quarantined from parcours.patient"))[0]["is_quarantined"]
+
+    monkeypatch.setattr(PatientFile, "refold", honest)
+    async with connected(line.database, "tests") as connection:
+        assert (await retrying.retry(connection, clock_rule=False))["patients"] == 1
+    await line.projecting.settle()
+
+    assert (await line.export())["cases"][0]["path"] == ["A", "B", "C"]
+
+
+async def test_a_parked_record_stays_parked_while_its_rule_holds_and_is_taken_once_when_it_is_a_fact(
+    line: Line,
+) -> None:
+    good = lines(worked("A"))[0]
+    await line.publish([good.replace(b'"A"', b'""')])
+    await line.project()
+    async with connected(line.database, "tests") as connection:
+        assert await retrying.retry(connection, clock_rule=False) == {"tried": 1, "taken": 0, "patients": 0}
+
+        await connection.execute(f"update {line.generation.schema}.parked set value = $1", good)
+        assert (await retrying.retry(connection, clock_rule=False))["taken"] == 1
+        assert (await retrying.retry(connection, clock_rule=False))["tried"] == 0
+    await line.projecting.settle()
+
+    found = await line.export()
+    assert found["cases"][0]["path"] == ["A"]
+    assert found["errors"]["parked"] == 0
