@@ -90,7 +90,9 @@ class Claim:
     answered_issues: set[str] = field(default_factory=set)
     last_unit: tuple[datetime, str] | None = None
     clocks: list[Clock] = field(default_factory=list)
+    awaited: list[Clock] = field(default_factory=list)
     current: dict[str, Clock] = field(default_factory=dict)
+    instances: dict[str, int] = field(default_factory=dict)
     pauses: PauseBook = field(default_factory=PauseBook)
     shifts: list[Shift] = field(default_factory=list)
     waiting: list[tuple[datetime, str | None, str]] = field(default_factory=list)
@@ -138,9 +140,10 @@ class Claim:
 
     def _start(self, name: ClockName, at: datetime, due: datetime | None, fact: str, about: str | None = None) -> Clock:
         """Start an instance; a clock that pauses stop has its due moment worked out, the others are given theirs."""
-        instance = sum(clock.name == name for clock in self.clocks) + 1
+        self.instances[name] = instance = self.instances.get(name, 0) + 1
         clock = Clock(name, instance, at, due or at, fact, about)
         self.clocks.append(clock)
+        self.awaited.append(clock)
         self.current[name] = clock
         if due is None:
             if (pause := self.pauses.credited) is not None:
@@ -435,6 +438,7 @@ class Claim:
         if final is not None and final.state in ("cancelled", "breached"):
             final.stopped, final.since = False, at
             final.state = "running" if final.state == "cancelled" else final.state
+            self.awaited = [*(clock for clock in self.awaited if clock is not final), final]
         self._start_answer(at, fact)
         self._start_update(at, fact)
         self._wait(at, None, fact)
@@ -527,7 +531,7 @@ class Claim:
         self.fired_at = due if self.fired_at is None else max(due, self.fired_at)
 
     def _next_event(self) -> datetime | None:
-        moments = [clock.due_at for clock in self.clocks if clock.is_running]
+        moments = [clock.due_at for clock in self.awaited if clock.is_running]
         moments += [part.due_at for part in self.contributions if not part.is_over and not part.is_late]
         pause = self.pauses.credited
         if pause is not None and pause.end is not None:
@@ -548,7 +552,7 @@ class Claim:
         pause = self.pauses.credited
         if pause is not None and pause.end is not None and pause.end <= due:
             self._end_pause(pause.end, "", "pause_ran_out")
-        for clock in sorted(self.clocks, key=lambda c: (c.due_at, c.name, c.instance)):
+        for clock in sorted(self.awaited, key=lambda c: (c.due_at, c.name, c.instance)):
             if clock.is_running and clock.due_at <= due:
                 self._breach(clock)
         for part in self.contributions:
@@ -580,7 +584,8 @@ class Claim:
     def _settle(self, now: datetime) -> None:
         """Bring what is found about the claim up to an instant, and note when it has to be looked at again."""
         self.now = now = now if self.now is None else max(now, self.now)
-        for clock in self.clocks:  # a pause that ended early, or a clock that began late, may be past due already
+        self.awaited = [clock for clock in self.awaited if clock.is_awaited]
+        for clock in self.awaited:  # a pause that ended early, or a clock that began late, may be past due already
             if clock.is_running and clock.due_at <= now:
                 self._breach(clock)
         step = self.ladder(now)
@@ -592,7 +597,7 @@ class Claim:
         if self.deemed is not None:
             self.deemed.is_open = not self.is_over and self.current["final"].is_missed
         for name, missed in self.missed.items():
-            missed.is_open = any(clock.name == name and clock.is_missed for clock in self.clocks)
+            missed.is_open = any(clock.name == name and clock.is_missed for clock in self.awaited)
         wakes = [at for at in (self._next_event(), self._warns_at(now)) if at is not None]
         self.next_due = min(wakes, default=None)
 
@@ -634,7 +639,7 @@ class Claim:
             self._tell(at, fact, clock.state, clock, clock.due_at)
 
     def _meet_all(self, name: ClockName, at: datetime, fact: str) -> None:
-        for clock in self.clocks:
+        for clock in self.awaited:
             if clock.name == name:
                 self._meet(clock, at, fact)
 

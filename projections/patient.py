@@ -128,15 +128,25 @@ class PatientFile:
     topics: dict[str, Topic] = field(default_factory=dict)
     next_due: datetime | None = None
     touched: Touched = field(default_factory=Touched)
+    is_stale: bool = False
 
     # -- the law ---------------------------------------------------------------------------------------------------
 
     def apply(self, fact: Recorded) -> bool:
-        """Take in one fact, whatever its place in history. True if the file had to be folded anew for it."""
-        anew = self._take(fact)
-        if anew:
+        """Take in one fact, whatever its place in history. True if the file has to be folded anew for it.
+
+        That is done once, by `refresh` or `advance`, however many such facts come before.
+        """
+        if self.is_stale or self._take(fact):
+            if self.is_stale:
+                self._take(fact, one_by_one=False)
+            self.is_stale = True
+        return self.is_stale
+
+    def refresh(self) -> None:
+        """Fold the file anew if facts have come that need it."""
+        if self.is_stale:
             self.refold()
-        return anew
 
     def fill(self, facts: Iterable[Recorded]) -> None:
         """Take in many facts at once, and fold once."""
@@ -163,7 +173,7 @@ class PatientFile:
 
     def refold(self) -> None:
         """Fold all facts anew, up to the watermark."""
-        self.touched = Touched(anew=True)
+        self.touched, self.is_stale = Touched(anew=True), False
         self.facts = sorted(filter(self._counts, self.known.values()), key=PLACE)
         self.contacts, self.cases, self.claims, self.claims_of, self.topics = (
             {},
@@ -190,6 +200,9 @@ class PatientFile:
         """Move time on to a watermark, firing what falls due; True if anything did."""
         if self.watermark is None or to > self.watermark:
             self.watermark = to
+        if self.is_stale:
+            self.refold()
+            return True
         return self._pass(to)
 
     def leave(self, gone: set[Identity]) -> None:

@@ -80,9 +80,11 @@ class Held:
         return meetings[-1].at if meetings else found.opened_at
 
     def settle(self) -> None:
-        """The rows say all this already: only what changes from now on is news."""
-        self.file.take_touched()
-        self.found = {found.id: found for found in findings(self.file)}
+        """The rows say all this already: only what changes from now on is news. If they do not, all of it is news."""
+        found = {one.id: one for one in findings(self.file)}
+        if found.keys() == self.seen.keys():
+            self.file.take_touched()
+            self.found = found
 
     def note(self, fact: Recorded) -> None:
         """The largest recorded_at of the person's facts."""

@@ -128,6 +128,7 @@ def test_a_due_moment_moves_earlier_by_a_correction_or_the_early_end_of_a_pause_
 
     for fact in sorted(facts, key=lambda one: one.place):
         anew = file.apply(fact)
+        file.refresh()
         now = {
             (claim.id, clock.name, clock.instance): clock.due_at
             for claim in file.claims.values()
@@ -158,6 +159,7 @@ def test_no_clock_is_ever_reset_by_a_transfer(facts: list[Recorded]) -> None:
             if c.name != "visit"
         }
         anew = file.apply(fact)
+        file.refresh()
         if not anew and fact.type.startswith(
             ("parcours.case.transferred", "parcours.case.taken", "parcours.case.worked")
         ):
