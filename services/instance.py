@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import structlog
 import uvicorn
 
@@ -173,6 +174,20 @@ class Instance:
         write_whole(self.settings.run_file, json.dumps(found, indent=1) + "\n", 0o600)
 
 
+def leftovers(one: Settings) -> list[psutil.Process]:
+    """Projectors of this home whose `up` is gone: they would go on beside the new ones."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        words = process.info["cmdline"] or []
+        try:
+            ours = "services.command_line.main" in words and "projector" in words and process.info["ppid"] == 1
+            if ours and process.environ().get("PARCOURS_HOME") == str(one.home):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
 def choose_port(one: Settings, wanted: int | None) -> int:
     """The port of the API: the one asked for, else the one this home had, else a free one. Raises `PortTaken`."""
     kept = one.home / "port"
@@ -202,6 +217,8 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
     servers = Servers(one)
     port = choose_port(one, options.port)
     try:
+        for process in leftovers(one):
+            process.terminate()
         await asyncio.to_thread(servers.start)
         generation = await prepare(one, servers, options.policy)
         instance = Instance(one, options, servers, generation, f"http://{HOST}:{port}")

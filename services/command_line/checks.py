@@ -3,6 +3,8 @@
 import shutil
 import sys
 
+import psutil
+
 from services.log import LogUnavailable, TopicDiffers, ensure_topics
 from services.settings import ALERTS, EVENTS, Settings, running
 from services.tables import TablesUnavailable, active_generation, connected, fold_version
@@ -19,7 +21,10 @@ async def checks(one: Settings) -> list[Check]:
         ("disk", free > ROOM, f"{free / 1024**3:.1f} GiB free for {one.home}"),
     ]
     now = running(one)
-    found.append(("running", bool(now), str(now.get("api") or f"not running in {one.home}: parcours up")))
+    pid = now.get("pid")
+    lives = isinstance(pid, int) and psutil.pid_exists(pid)
+    dead = "`up` was killed: start it again, or parcours down" if now else f"not running in {one.home}: parcours up"
+    found.append(("running", lives, str(now.get("api")) if lives else dead))
     if not now:
         return found
     found.append(await _topics(one, str(now["kafka"])))

@@ -107,11 +107,31 @@ def publish(
     Example: parcours publish facts.jsonl --wait
     """
     _, found = here(home)
-    total = sum(1 for _ in lines(file))
-    if total == 0:
-        raise Problem(f"{file}: holds no line")
+    total = _examined(file)
     done = run(send(found, lines(file), total, wait=wait))
     out.print(f"{done.facts} facts published, {done.refused} lines that will be parked.", markup=False)
+    if done.refused:
+        raise typer.Exit(int(Exit.PROBLEM))
+
+
+def _examined(file: Path) -> int:
+    """How many lines a file has. A file in which not one line is a fact is refused: the log is kept for ever."""
+    total, facts = 0, False
+    for line in lines(file):
+        total += 1
+        if not facts:
+            try:
+                decoded(line)
+            except Refused:
+                continue
+            facts = True
+    if not total:
+        raise Problem(f"{file}: holds no line")
+    if not facts:
+        raise Problem(
+            f"{file}: not one of its {total} lines is a fact. An event log (XES, CSV) is taken in with: parcours import"
+        )
+    return total
 
 
 def read_log(file: Path, policy: Policy) -> Log:
@@ -153,6 +173,7 @@ def fold(
     except ValueError as wrong:
         fail(f"--watermark {wrong}", Exit.USAGE)
     for file in files:
+        _examined(file)
         found = folded(file, policy, at)
         if len(files) == 1:
             print_json(found)

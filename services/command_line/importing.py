@@ -163,6 +163,8 @@ def _zone(name: str | None) -> ZoneInfo | None:
 def write_facts(to: Path, plans: list[Plan]) -> int:
     """Write the facts of all files; the file appears whole or not at all."""
     n = 0
+    if to.is_dir() or not to.parent.is_dir():
+        raise Problem(f"--to {to}: " + ("is a folder" if to.is_dir() else f"there is no folder {to.parent}"))
     aside = to.with_name(f".{to.name}.part")
     try:
         with aside.open("wb") as file:

@@ -15,6 +15,7 @@ import orjson
 import psutil
 import typer
 
+from deploy.embedded import kafka_server, postgres_server
 from projections.policy import InvalidPolicy, Policy, policy
 from services.command_line.showing import (
     AsJson,
@@ -30,7 +31,7 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
-from services.instance import Options, sole_owner, until_stopped
+from services.instance import Options, leftovers, sole_owner, until_stopped
 from services.instance import running as running_instance
 from services.log import LogUnavailable, end_offsets
 from services.reading import watermark
@@ -61,7 +62,9 @@ def read_policy(path: Path | None) -> Policy | None:
     try:
         text = path.read_bytes()
         document: Any = tomllib.loads(text.decode()) if path.suffix == ".toml" else orjson.loads(text)
-    except (OSError, ValueError) as wrong:
+    except OSError as wrong:
+        raise InvalidPolicy(f"{path}: {wrong.strerror}") from wrong
+    except ValueError as wrong:
         raise InvalidPolicy(f"{path}: {wrong}") from wrong
     if not isinstance(document, dict):
         raise InvalidPolicy(f"{path}: must hold one object")
@@ -70,7 +73,7 @@ def read_policy(path: Path | None) -> Policy | None:
 
 def up(
     home: Home = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port of the API on 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the API on 127.0.0.1.")] = None,
     policy_file: PolicyFile = None,
     *,
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
@@ -169,7 +172,7 @@ def down(home: Home = None) -> None:
     one = settings(home)
     pid = _pid(one)
     if pid is None:
-        out.print(f"Nothing is running in {one.home}.", markup=False)
+        _reap(one)
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 90
@@ -178,6 +181,27 @@ def down(home: Home = None) -> None:
             fail(f"process {pid} does not stop", Exit.PROBLEM)
         time.sleep(0.05)
     out.print("Stopped.")
+
+
+def _reap(one: Settings) -> None:
+    """What an `up` that was killed has left behind: its projectors and its servers."""
+    left = leftovers(one)
+    for process in left:
+        process.terminate()
+    psutil.wait_procs(left, timeout=30)
+    stopped = [f"{len(left)} projectors"] if left else []
+    for name, server in (
+        ("Kafka", kafka_server.running(one.home / "kafka")),
+        ("PostgreSQL", postgres_server.running(one.home / "postgres")),
+    ):
+        if server is not None:
+            server.stop()
+            stopped.append(name)
+    one.run_file.unlink(missing_ok=True)
+    if stopped:
+        out.print(f"`up` had been killed; what it left is stopped: {', '.join(stopped)}.", markup=False)
+    else:
+        out.print(f"Nothing is running in {one.home}.", markup=False)
 
 
 def projector(
@@ -225,23 +249,31 @@ async def state_of(found: dict[str, Any]) -> dict[str, Any]:
             }
             told["lag"] = sum(max(0, end - at.get(number, 0)) for number, end in ends.items())
             told["parked"] = await connection.fetchval("select count(*) from parcours.parked where not is_taken")
-            await _services(connection, told)
+            await _services(connection, told, clock=bool(found.get("clock", True)), supervised=_lives(found))
     except TablesUnavailable:
         told["services"]["postgres"] = "away"
     return told
 
 
-async def _services(connection: Any, told: dict[str, Any]) -> None:
+async def _services(connection: Any, told: dict[str, Any], *, clock: bool, supervised: bool) -> None:
     rows = await connection.fetch("select service, beat_at, detail from parcours.heartbeat order by service")
     now = datetime.now(UTC)
     rate = 0.0
     for row in rows:
         silent = (now - row["beat_at"]).total_seconds()
-        if silent > 3600:
+        if silent > 3600 or (row["service"] == "clock" and not clock):
             continue
         told["services"][row["service"]] = "up" if silent < STALE else f"silent for {silent:.0f} s"
+        if not supervised and not row["service"].startswith("projector"):
+            told["services"][row["service"]] = "dead: `up` was killed; start it again"
         rate += float(row["detail"].get("facts_per_s", 0.0)) if silent < STALE else 0.0
     told["facts_per_s"] = round(rate, 1)
+
+
+def _lives(found: dict[str, Any]) -> bool:
+    """Whether the process that keeps the instance is there; one that was started elsewhere is taken at its word."""
+    pid = found.get("pid")
+    return not isinstance(pid, int) or psutil.pid_exists(pid)
 
 
 def _address(url: str) -> str:

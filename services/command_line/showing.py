@@ -51,8 +51,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this establishment.")]
 
 USAGE_ERRORS = (BadSettings, InvalidPolicy, Invalid)
-AWAY_ERRORS = (LogUnavailable, TablesUnavailable, EmbeddedServerError, NotRunning, PortTaken, *AWAY)
-PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, Problem, *DATABASE_ERRORS)
+AWAY_ERRORS = (LogUnavailable, TablesUnavailable, EmbeddedServerError, NotRunning, *AWAY)
+PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, PortTaken, Problem, *DATABASE_ERRORS)
 
 
 def plainly(command: Callable[P, T]) -> Callable[P, T]:
@@ -64,6 +64,8 @@ def plainly(command: Callable[P, T]) -> Callable[P, T]:
             return command(*args, **kwargs)
         except USAGE_ERRORS as wrong:
             fail(str(wrong), Exit.USAGE)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError) as wrong:
+            fail(f"{wrong.filename2 or wrong.filename}: {wrong.strerror}", Exit.PROBLEM)
         except AWAY_ERRORS as wrong:
             fail(str(wrong) or f"a server is away ({type(wrong).__name__})", Exit.AWAY)
         except PROBLEMS as wrong:

@@ -65,6 +65,10 @@ class Importing:
         claimed: set[str] = set()
         for row in rows(self.source):
             self.report.rows += 1
+            if not row.fits:
+                self.report.warn(
+                    "more or fewer cells than the header has (a quote that is not closed?)", f"row {row.number}"
+                )
             case = self._cell(row, self.chosen.case).strip()
             if not self._usable_case(case, row):
                 continue

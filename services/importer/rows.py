@@ -9,16 +9,18 @@ from services.importer.files import Source, as_text, opened
 from services.publishing import BadFile
 
 TRACE, EVENT = "trace", "event"
+MISSING = "\x00"
 VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its number from 1, its own cells, and the attributes of its case (XES)."""
+    """One row: its number from 1, its own cells, the attributes of its case (XES), and whether it has a cell for each column."""
 
     number: int
     cells: Mapping[str, str]
     case_cells: Mapping[str, str] = field(default_factory=dict)
+    fits: bool = True
 
 
 def rows(source: Source) -> Iterator[Row]:
@@ -59,9 +61,14 @@ def table(source: Source) -> Iterator[Row]:
     number = 0
     with as_text(source) as text:
         try:
-            reader = csv.DictReader(text, delimiter=source.delimiter, restkey="", restval="")
+            reader = csv.DictReader(text, delimiter=source.delimiter, restkey="", restval=MISSING)
             for number, cells in enumerate(reader, 1):
-                yield Row(number, {name: value for name, value in cells.items() if name})
+                fits = "" not in cells and MISSING not in cells.values()
+                yield Row(
+                    number,
+                    {name: "" if value == MISSING else value for name, value in cells.items() if name},
+                    fits=fits,
+                )
         except csv.Error as wrong:
             raise BadFile(f"{source.path}: row {number + 1}: {wrong}") from wrong
     if number == 0:

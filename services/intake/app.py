@@ -1,5 +1,6 @@
 """POST /v1/events: 202 only once Kafka has the fact. EVENTS section 1."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.requests import ClientDisconnect
 
 from projections.policy import Policy
 from services.health import add_health, tables_health
@@ -18,6 +20,7 @@ from services.tables import AWAY, Pool
 
 LONGEST_REQUEST = 5 * 1024 * 1024
 TOKENS_KEPT = 5.0
+SLOWEST_BODY = 20.0
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 SINGLE = ("application/cloudevents+json", "application/json")
 BATCH = "application/cloudevents-batch+json"
@@ -70,10 +73,14 @@ async def body_of(request: Request) -> bytes:
     if declared.isdigit() and int(declared) > LONGEST_REQUEST:
         raise Problem(413, "Too large", "a request may have at most 5 MiB")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_REQUEST:
-            raise Problem(413, "Too large", "a request may have at most 5 MiB")
+    try:
+        async with asyncio.timeout(SLOWEST_BODY):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_REQUEST:
+                    raise Problem(413, "Too large", "a request may have at most 5 MiB")
+    except TimeoutError:
+        raise Problem(408, "Too slow", f"the body was not there after {SLOWEST_BODY:.0f} s") from None
     return bytes(body)
 
 
@@ -107,6 +114,8 @@ def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy], *, clock: bool
             may_write(who)
             body = await body_of(request)
             return await _take(request, body, who)
+        except ClientDisconnect:
+            return Response(status_code=499)
         except Problem as wrong:
             taken.labels(str(wrong.status)).inc()
             return problem(wrong)

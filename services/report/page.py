@@ -16,7 +16,7 @@ MOST_LISTED = 200
 LONGEST = 10
 WORDS: dict[Language, dict[str, str]] = {
     "en": {
-        "title": "Who is sent from department to department", "from": "From", "cases": "cases", "bounced": "bounced",
+        "title": "Who is sent from department to department", "from": "From:", "cases": "cases", "bounced": "bounced",
         "handoffs": "handoffs", "returns": "returns", "claims": "claims open", "overdue": "claims unanswered",
         "moves": "Moves between departments",
         "moves_said": "Rows send, columns receive. A red frame marks moves most of which were returns.",
@@ -26,7 +26,7 @@ WORDS: dict[Language, dict[str, str]] = {
         "more": "more are not listed", "none": "None.", "returned": "returns", "until": "As of", "skip": "To the list",
     },
     "fr": {
-        "title": "Qui est ballotté de service en service", "from": "Source", "cases": "dossiers", "bounced": "ballottés",
+        "title": "Qui est ballotté de service en service", "from": "Source :", "cases": "dossiers", "bounced": "ballottés",
         "handoffs": "transferts", "returns": "retours", "claims": "réclamations ouvertes", "overdue": "réclamations sans réponse",
         "moves": "Passages d'un service à l'autre",
         "moves_said": "Les lignes envoient, les colonnes reçoivent. Un cadre rouge signale les passages qui sont surtout des retours.",

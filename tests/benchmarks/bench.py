@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from services.projector.records import Reader
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from services.tables_projector import TIMELINE
-from tests.benchmarks.logs import log
+from tests.benchmarks.logs import START, log
 from tests.line import Line
 
 PARTITIONS, AT_ONCE = 24, 4_000
@@ -107,7 +108,7 @@ async def latency(line: Line, work: Projecting, rate: int, seconds: int) -> list
     consumer.assign(parts)
     for part in parts:
         consumer.seek(part, work.positions[part.partition].next_offset)
-    writer, facts = LogWriter(line.kafka), list(log(rate * seconds, seed=99))
+    writer, facts = LogWriter(line.kafka), list(log(rate * seconds, seed=99, begins=START + timedelta(days=121)))
 
     async def send() -> None:
         started = time.perf_counter()
@@ -187,7 +188,9 @@ async def measure(line: Line, facts: list[bytes]) -> dict[str, Any]:
     seconds += time.perf_counter() - started
     cpu = time.process_time() - cpu
     limit = 1 / (1 / statistics.median(decode_rate) + 1 / copied)
-    spent = line.projecting.spent
+    spent = {
+        name: round(getattr(line.projecting.spent, name) / seconds, 2) for name in ("decode", "fold", "load", "write")
+    }
     steady = await latency(line, line.projecting, 1_000, 10)
     one = Rebuilding(line.kafka, line.pool, line.topic, clock_rule=False, step=lambda _a, _b: None)
     until = {number: position.next_offset for number, position in line.projecting.positions.items()}
@@ -201,7 +204,7 @@ async def measure(line: Line, facts: list[bytes]) -> dict[str, Any]:
         "live": {
             "facts_per_s": round(n / seconds), "ratio_to_limit": round(n / seconds / limit, 3), "facts_per_cpu_s": round(n / cpu),
             "rss_mb": round(psutil.Process().memory_info().rss / 1e6),
-            "share": {name: round(getattr(spent, name) / seconds, 2) for name in ("decode", "fold", "load", "write")},
+            "share": spent,
         },
         "rebuild": {"facts_per_s": round(rebuilt)},
         "fold": {"facts_per_s": round(fold)},

@@ -10,15 +10,15 @@ DEPARTMENTS = tuple(f"dept-{n:02d}" for n in range(24))
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
 
-def log(size: int, seed: int = 1) -> Iterator[bytes]:
+def log(size: int, seed: int = 1, begins: datetime = START) -> Iterator[bytes]:
     """Facts in the order they are recorded: 1 % late, 0.5 % doubled, 0.2 % malformed."""
     random = Random(seed)
     patients = max(10, size // 12)
     step = timedelta(days=120) / size
     for number in range(size):
-        at = START + number * step
-        patient = min(int(random.paretovariate(1.1)), patients) if random.random() < 0.3 else random.randrange(patients)
-        line = _fact(random, number, patient, at)
+        at = begins + number * step
+        patient = int(patients * random.random() ** 2)  # few with many facts, many with few
+        line = _fact(random, f"b{seed}-{number:09d}", patient, at)
         kind = random.random()
         if kind < 0.002:
             yield line.replace(b'"specversion":"1.0"', b'"specversion":"9"')
@@ -28,7 +28,7 @@ def log(size: int, seed: int = 1) -> Iterator[bytes]:
                 yield line
 
 
-def _fact(random: Random, number: int, patient: int, at: datetime) -> bytes:
+def _fact(random: Random, number: str, patient: int, at: datetime) -> bytes:
     case, claim, contact = f"c-{patient}-{random.randrange(2)}", f"k-{patient}", f"m-{number}"
     here = DEPARTMENTS[(patient + random.randrange(4)) % len(DEPARTMENTS)]
     kind = random.random()
@@ -53,7 +53,7 @@ def _fact(random: Random, number: int, patient: int, at: datetime) -> bytes:
     late = timedelta(days=2) if random.random() < 0.01 else timedelta()
     return orjson.dumps(
         {
-            "specversion": "1.0", "id": f"b-{number:09d}", "source": "/bench", "type": f"parcours.{name}.v1", "subject": f"p-{patient}",
+            "specversion": "1.0", "id": number, "source": "/bench", "type": f"parcours.{name}.v1", "subject": f"p-{patient}",
             "time": (at - late).isoformat(), "recordedtime": (at + timedelta(seconds=1)).isoformat(),
             "datacontenttype": "application/json", "data": data,
         }

@@ -170,7 +170,7 @@ def test_what_goes_wrong_is_a_sentence_and_an_exit_code(tmp_path: Path, words: l
 def test_a_port_that_is_taken_is_named(person: Person, tmp_path: Path) -> None:
     port = person.reads("status", "--json")["api"].rpartition(":")[2]
 
-    assert port in Person(tmp_path / "other").says("up", "--port", port, code=3)
+    assert port in Person(tmp_path / "other").says("up", "--port", port, code=1)
 
 
 def test_every_command_has_help_with_an_example() -> None:
@@ -179,3 +179,24 @@ def test_every_command_has_help_with_an_example() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         assert "Example: parcours" in (command.callback.__doc__ or ""), command.callback.__name__
+
+
+def test_what_a_killed_up_leaves_is_seen_and_stopped(tmp_path: Path) -> None:
+    person = Person(tmp_path / "left")
+    person.says("up", "--detach", "--no-clock")
+    found = json.loads((person.home / "run.json").read_text())
+    os.kill(found["pid"], signal.SIGKILL)
+    psutil.wait_procs([p for p in psutil.process_iter() if p.pid == found["pid"]], timeout=10)
+
+    assert "killed" in person.says("doctor", code=1)
+    assert "dead" in person.says("status", code=1)
+    assert "what it left is stopped" in person.says("down")
+    assert "Nothing is running" in person.says("down")
+
+
+def test_a_file_without_one_fact_is_not_published_into_a_log_that_is_kept_for_ever(
+    person: Person, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "noise.jsonl", [b"{", b"nothing"])
+
+    assert "not one of its 2 lines is a fact" in person.says("publish", str(file), code=1)

@@ -97,6 +97,14 @@ def test_doubtful_things_are_warned_of(tmp_path: Path) -> None:
         assert word in said, word
 
 
+def test_rows_that_do_not_fit_the_header_are_warned_of(tmp_path: Path) -> None:
+    found, _ = planned(
+        brought(tmp_path, "log.csv", HEAD + "c1,a,A,2026-03-02T09:00:00Z,more\nc1,a,A\nc1,a,A,2026-03-02T09:00:00Z\n")
+    )
+
+    assert [where for what, where in found.report.warnings.items() if "cells" in what] == [["row 1", "row 2"]]
+
+
 def test_an_ignored_value_is_an_empty_cell(tmp_path: Path) -> None:
     path = brought(tmp_path, "log.csv", HEAD + "c1,a,EMPTY,2026-03-02T09:00:00Z\n")
 
