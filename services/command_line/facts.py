@@ -101,6 +101,7 @@ def publish(
     home: Home = None,
     *,
     wait: Wait = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write the facts of a file to Kafka, in file order; each tick goes to every partition.
 
@@ -109,9 +110,10 @@ def publish(
     _, found = here(home)
     total = _examined(file)
     done = run(send(found, lines(file), total, wait=wait))
-    out.print(f"{done.facts} facts published, {done.refused} lines that will be parked.", markup=False)
-    if done.refused:
-        raise typer.Exit(int(Exit.PROBLEM))
+    if as_json:
+        print_json({"facts": done.facts, "ticks": done.ticks, "will_be_parked": done.refused})
+    else:
+        out.print(f"{done.facts} facts published, {done.refused} lines that will be parked.", markup=False)
 
 
 def _examined(file: Path) -> int:

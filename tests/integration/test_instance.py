@@ -199,4 +199,4 @@ def test_a_file_without_one_fact_is_not_published_into_a_log_that_is_kept_for_ev
 ) -> None:
     file = write(tmp_path / "noise.jsonl", [b"{", b"nothing"])
 
-    assert "not one of its 2 lines is a fact" in person.says("publish", str(file), code=1)
+    assert "not one of its 2 lines is a JSON object" in person.says("publish", str(file), code=1)
