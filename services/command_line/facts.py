@@ -117,21 +117,21 @@ def publish(
 
 
 def _examined(file: Path) -> int:
-    """How many lines a file has. A file in which not one line is a fact is refused: the log is kept for ever."""
-    total, facts = 0, False
+    """How many lines a file has. One in which not a line is a JSON object is refused: the log is kept for ever."""
+    total, objects = 0, False
     for line in lines(file):
         total += 1
-        if not facts:
+        if not objects:
             try:
-                decoded(line)
+                parsed(line)
             except Refused:
                 continue
-            facts = True
+            objects = True
     if not total:
         raise Problem(f"{file}: holds no line")
-    if not facts:
+    if not objects:
         raise Problem(
-            f"{file}: not one of its {total} lines is a fact. An event log (XES, CSV) is taken in with: parcours import"
+            f"{file}: not one of its {total} lines is a JSON object. An event log is taken in with: parcours import"
         )
     return total
 

@@ -30,7 +30,8 @@ def log(size: int, seed: int = 1, begins: datetime = START) -> Iterator[bytes]:
 
 def _fact(random: Random, number: str, patient: int, at: datetime) -> bytes:
     case, claim, contact = f"c-{patient}-{random.randrange(2)}", f"k-{patient}", f"m-{number}"
-    here = DEPARTMENTS[(patient + random.randrange(4)) % len(DEPARTMENTS)]
+    elsewhere = random.randrange(1, 4) if random.random() < 0.06 else 0
+    here = DEPARTMENTS[(patient + elsewhere) % len(DEPARTMENTS)]
     kind = random.random()
     if kind < 0.55:
         name, data = "case.worked", {"case": case, "department": here, "activity": "work"}
