@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import orjson
 
 from projections.policy import Policy, policy
 
@@ -92,8 +93,18 @@ async def open_pool(url: str, name: str, size: int = 4) -> Pool:
 
 
 async def _prepare(connection: Connection) -> None:
-    for kind in ("json", "jsonb"):
-        await connection.set_type_codec(kind, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    await connection.set_type_codec(
+        "jsonb", encoder=_to_jsonb, decoder=_from_jsonb, schema="pg_catalog", format="binary"
+    )
+
+
+def _to_jsonb(value: Any) -> bytes:
+    """A JSON value as Postgres takes it in its binary format, which COPY needs: a version byte, then the text."""
+    return b"\x01" + orjson.dumps(value)
+
+
+def _from_jsonb(value: bytes) -> Any:
+    return orjson.loads(value[1:])
 
 
 @asynccontextmanager

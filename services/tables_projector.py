@@ -257,6 +257,9 @@ PATIENT = (
 )  # fmt: skip
 
 
+FEW = 50
+
+
 def upsert(schema: str, table: str, columns: Sequence[str], keys: int) -> str:
     """An upsert of whole rows; the first columns are the key."""
     names, marks = ", ".join(columns), ", ".join(f"${n + 1}" for n in range(len(columns)))
@@ -291,10 +294,28 @@ async def write(connection: Connection, schema: str, changes: Changes) -> None:
         ("claim", CLAIM, 3, changes.claims),
         ("finding", FINDING, 2, changes.findings),
     ):
-        if rows:
+        if len(rows) > FEW:
+            await _upsert_many(connection, schema, table, columns, keys, rows)
+        elif rows:
             await connection.executemany(upsert(schema, table, columns, keys), rows)
     await _write_rare(connection, schema, changes)
     await _write_said(connection, changes)
+
+
+async def _upsert_many(
+    connection: Connection, schema: str, table: str, columns: Sequence[str], keys: int, rows: Sequence[Row]
+) -> None:
+    """Many rows at once: COPY them aside, then one set-based upsert."""
+    aside, names = f"aside_{schema}_{table}", ", ".join(columns)
+    await connection.execute(
+        f"create temp table if not exists {aside} on commit delete rows as select {names} from {schema}.{table} with no data"
+    )
+    await connection.copy_records_to_table(aside, schema_name="pg_temp", columns=columns, records=rows)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns[keys:])
+    await connection.execute(
+        f"insert into {schema}.{table} ({names}) select {names} from {aside}"
+        f" on conflict ({', '.join(columns[:keys])}) do update set {changes}"
+    )
 
 
 async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:

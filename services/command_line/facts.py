@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from events.catalogue import decoded
-from events.envelope import Refused
+from events.envelope import Refused, parsed
 from events.fields import instant
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
