@@ -1,7 +1,6 @@
 """How fast, beside its own limits in the same run: `make bench`, or FACTS=1000000 make bench. Prints a table, and JSON as last line."""
 
 import asyncio
-import gc
 import os
 import platform
 import resource
@@ -24,6 +23,7 @@ from projections.patient import PatientFile
 from projections.policy import Policy
 from services.instance import Servers
 from services.log import LogWriter, Outgoing, Record
+from services.projector.app import calm_collector
 from services.projector.batch import Projecting
 from services.projector.held import Memory
 from services.projector.rebuild import Rebuilding, begin, fill
@@ -174,9 +174,7 @@ async def measure(line: Line, facts: list[bytes]) -> dict[str, Any]:
     decode_rate = [n / s for n, s in [await batches(line, decode_only) for _ in range(2)]]
     copied = len(known) / await copy_only(line, known)
     del known
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    calm_collector()
     line.projecting = Projecting(
         line.pool, line.generation, line.topic, Reader(Policy(), PARTITIONS, clock_rule=False), Memory(400_000), "b"
     )
