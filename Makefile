@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: install demo check format test faults bench contract lock clean
+.PHONY: install demo check format test faults bench deadlines contract clean
 
 install: $(READY)
 
@@ -36,6 +36,9 @@ faults: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.bench
+
+deadlines: $(READY)
+	$(BIN)/python -m tests.benchmarks.deadlines
 
 contract: $(READY)
 	$(BIN)/python -m events.contract

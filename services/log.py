@@ -156,6 +156,21 @@ async def hashes_before(
     return found
 
 
+async def full_batch(consumer: AIOKafkaConsumer, size: int, wait_ms: int = 500) -> dict[int, list[Record]]:
+    """Records by partition, about as many as asked for while the log has them: small batches cost as much as large ones."""
+    batch: dict[int, list[Record]] = {}
+    n, wait = 0, wait_ms
+    while n < size:
+        found = await consumer.getmany(timeout_ms=wait, max_records=size - n)
+        if not found:
+            break
+        for part, records in found.items():
+            batch.setdefault(part.partition, []).extend(records)
+            n += len(records)
+        wait = 5
+    return batch
+
+
 class LogWriter:
     """An idempotent producer that is replaced when it is beyond repair, and never waits without a limit."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from projections.policy import Policy
-from services.log import MAX_RECORD, Record, end_offsets
+from services.log import MAX_RECORD, Record, end_offsets, full_batch
 from services.projector.batch import Projecting
 from services.projector.held import Memory, Person
 from services.projector.records import Reader
@@ -92,10 +92,10 @@ async def _read(
     done = 0
     while left:
         batch: dict[int, Sequence[Record]] = {}
-        for part, records in (await consumer.getmany(timeout_ms=500, max_records=AT_ONCE)).items():
-            wanted = [record for record in records if record.offset < left.get(part.partition, 0)]
+        for number, records in (await full_batch(consumer, AT_ONCE)).items():
+            wanted = [record for record in records if record.offset < left.get(number, 0)]
             if wanted:
-                batch[part.partition] = wanted
+                batch[number] = wanted
         if batch:
             await work.project(batch)
             done += sum(map(len, batch.values()))

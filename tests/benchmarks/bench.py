@@ -22,7 +22,7 @@ from events.envelope import Refused
 from projections.patient import PatientFile
 from projections.policy import Policy
 from services.instance import Servers
-from services.log import LogWriter, Outgoing, Record
+from services.log import LogWriter, Outgoing, Record, full_batch
 from services.projector.app import calm_collector
 from services.projector.batch import Projecting
 from services.projector.held import Memory
@@ -47,9 +47,9 @@ async def batches(line: Line, take: Any) -> tuple[int, float]:
         ends = await consumer.end_offsets(parts)
         left, done, started = sum(ends.values()), 0, time.perf_counter()
         while done < left:
-            found = await consumer.getmany(timeout_ms=500, max_records=AT_ONCE)
+            found = await full_batch(consumer, AT_ONCE)
             if found:
-                await take({part.partition: records for part, records in found.items()})
+                await take(found)
                 done += sum(map(len, found.values()))
         return done, time.perf_counter() - started
     finally:
