@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import unquote
 
 import orjson
 
@@ -88,7 +87,7 @@ def of_binary(headers: Iterable[tuple[str, bytes | None]], value: bytes) -> dict
         if raw is None:
             raise Refused(name, "a header without a value", "header")
         try:
-            content[name[3:].lower()] = unquote(raw.decode("utf-8"))
+            content[name[3:].lower()] = raw.decode("utf-8")
         except UnicodeDecodeError:
             raise Refused(name, "a header that is not UTF-8", "header") from None
     content["datacontenttype"] = "application/json"

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -92,7 +93,9 @@ def may_write(who: Bearer) -> None:
 
 def binary_content(request: Request, body: bytes) -> dict[str, Any]:
     """The fact of a request in binary mode: `ce-*` headers, and the body as data."""
-    content: dict[str, Any] = {name[3:]: value for name, value in request.headers.items() if name.startswith("ce-")}
+    content: dict[str, Any] = {
+        name[3:]: unquote(value) for name, value in request.headers.items() if name.startswith("ce-")
+    }
     content["datacontenttype"] = "application/json"
     content["data"] = content_of(body) if body else {}
     return content

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_structured, to_binary
 from cloudevents.core.formats.json import JSONFormat
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 
 import deploy
 import events
@@ -18,7 +18,7 @@ import services
 from events import contract
 from events.catalogue import CURRENT, TYPES, decoded
 from events.contacts import ContactHandled
-from events.envelope import Refused
+from events.envelope import Refused, of_binary
 from events.identity import canonical
 from tests.builders import envelope, lines, said, worked
 
@@ -156,6 +156,45 @@ def test_a_structured_fact_is_an_event_for_the_cloudevents_library() -> None:
     event = library_event(lines(worked("A"))[0])
 
     assert (event.get_type(), event.get_subject()) == ("parcours.case.worked.v1", "p1")
+
+
+CLOUDEVENTS = Path(__file__).parents[3] / "shared" / "data" / "cloudevents"
+conformance = pytest.mark.skipif(not CLOUDEVENTS.exists(), reason="../shared is not beside this checkout")
+
+
+def _cells(lines_of: list[str]) -> dict[str, str]:
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")]
+        for line in lines_of
+        if line.strip().startswith("|")
+    ]
+    return {key: value for key, value in rows if key != "key"}
+
+
+@conformance
+def test_the_conformance_scenario_of_the_kafka_binding_in_binary_mode() -> None:
+    text = (CLOUDEVENTS / "features" / "kafka-protocol-binding.feature").read_text()
+    scenario = text.split("Scenario: Binary content mode")[1].split("Scenario Outline")[0]
+    payload = scenario.split('"""')[1].strip().encode()
+    before, after = scenario.split("When parsed as Kafka message")
+    headers = [(name, value.encode()) for name, value in _cells(before.splitlines()).items()]
+
+    content = of_binary(headers, payload)
+
+    assert {name: content[name] for name in _cells(after.splitlines())} == _cells(after.splitlines())
+    assert content["data"] == {"message": "Hello World!"}
+
+
+@conformance
+def test_our_samples_are_cloudevents_by_their_published_schema() -> None:
+    schema = json.loads((CLOUDEVENTS / "cloudevents.schema.json").read_text())
+
+    for sample in SAMPLES:
+        Draft7Validator(schema).validate(json.loads(sample.read_text()))
+
+
+def test_a_header_of_kafka_is_taken_as_it_stands() -> None:
+    assert of_binary([("ce_subject", b"50%25"), ("ce_specversion", b"1.0")], b"{}")["subject"] == "50%25"
 
 
 def test_canonical_json_does_not_know_the_way_a_fact_took() -> None:
