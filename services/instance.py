@@ -26,8 +26,17 @@ from services.clock.app import Clock
 from services.intake.app import app
 from services.log import LogWriter, ensure_topics
 from services.notifier.relay import Relay
+from services.projector.rebuild import Rebuilding, rebuild
 from services.settings import ALERTS, EVENTS, Settings
-from services.tables import Generation, connected, ensure_base, ensure_generation, open_pool
+from services.tables import (
+    Generation,
+    OtherVersion,
+    active_generation,
+    connected,
+    ensure_base,
+    ensure_generation,
+    open_pool,
+)
 from services.telemetry import beat_for_ever
 
 HOST = "127.0.0.1"
@@ -203,12 +212,22 @@ def choose_port(one: Settings, wanted: int | None) -> int:
     return port
 
 
-async def prepare(one: Settings, servers: Servers, policy: Policy | None) -> Generation:
-    """Topics and tables, made where they are missing."""
+async def prepare(one: Settings, servers: Servers, policy: Policy | None, *, clock_rule: bool) -> Generation:
+    """Topics and tables, made where they are missing; tables of another version are made anew, aside, before anybody reads them."""
     await ensure_topics(servers.kafka_address, [EVENTS, ALERTS], one.partitions)
     async with connected(servers.postgres_url, "up") as connection:
         await ensure_base(connection)
-        return await ensure_generation(connection, policy, EVENTS, one.partitions)
+        try:
+            return await ensure_generation(connection, policy, EVENTS, one.partitions)
+        except OtherVersion:
+            before = await active_generation(connection)
+    log.warning("the tables were made by another version of Parcours: making them anew from the log")
+    pool = await open_pool(servers.postgres_url, "rebuild")
+    try:
+        again = Rebuilding(servers.kafka_address, pool, EVENTS, clock_rule, lambda _done, _of: None)
+        return await rebuild(again, before.policy if before else Policy())
+    finally:
+        await pool.close()
 
 
 @asynccontextmanager
@@ -220,7 +239,7 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
         for process in leftovers(one):
             process.terminate()
         await asyncio.to_thread(servers.start)
-        generation = await prepare(one, servers, options.policy)
+        generation = await prepare(one, servers, options.policy, clock_rule=options.clock)
         instance = Instance(one, options, servers, generation, f"http://{HOST}:{port}")
         pool = await open_pool(servers.postgres_url, "services", size=6)
         writer = LogWriter(servers.kafka_address)

@@ -36,6 +36,10 @@ class NoGeneration(RuntimeError):
     """There are no read tables yet, or they were made by another version of the folds, the policy or the holidays."""
 
 
+class OtherVersion(NoGeneration):
+    """The read tables were made by another version of the folds or the holidays: they have to be made anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """One set of read tables, and what it was made by."""
@@ -175,5 +179,5 @@ async def ensure_generation(connection: Connection, chosen: Policy | None, topic
             "then put it in force with `parcours rebuild --policy`."
         )
     if found.fold_version != fold_version(found.policy):
-        raise NoGeneration("The tables here were made by another version of Parcours. Make them anew: parcours rebuild")
+        raise OtherVersion("The tables here were made by another version of Parcours. Make them anew: parcours rebuild")
     return found
