@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,9 @@ class Work:
     erased: dict[Person, list[Recorded]] = field(default_factory=dict)
     regrouped: set[Person] = field(default_factory=set)
     remerged: set[str] = field(default_factory=set)
+
+
+Fold = Callable[[Connection, Work], Awaitable[None]]
 
 
 class Measures:
@@ -142,7 +145,8 @@ class Projecting:
         started = time.perf_counter()
         read = {number: [(record, self._reader.read(record)) for record in some] for number, some in records.items()}
         self.spent.decode += time.perf_counter() - started
-        await self._transact(read)
+        to = {number: self._moved(number, some) for number, some in read.items()}
+        await self._transact(to, lambda connection, work: self._fold_records(connection, work, read))
         self.spent.records += sum(map(len, records.values()))
         self._measures.batch(records, read, self.positions)
         self.spent.facts += sum(
@@ -163,8 +167,8 @@ class Projecting:
 
     # -- the transaction -------------------------------------------------------------------------------------------------
 
-    async def _transact(self, read: Mapping[int, Sequence[tuple[Record, Recorded | Parked]]]) -> None:
-        to = {number: self._moved(number, some) for number, some in read.items()}
+    async def _transact(self, to: Mapping[int, Position], fold: Fold) -> None:
+        """One transaction: the compare-and-set first, then what `fold` finds and its rows; nothing is kept unless it commits."""
         work, batch = Work(), uuid4()
         async with self._pool.acquire() as connection:
             try:
@@ -172,7 +176,7 @@ class Projecting:
                     await tables.move(
                         connection, self._generation, self._topic, self._expected(to), to, self._owner, batch
                     )
-                    await self._fold_records(connection, work, read)
+                    await fold(connection, work)
                     await self._finish(connection, work)
             except Exception as wrong:
                 self._memory.drop(work.held)
@@ -424,21 +428,7 @@ class Projecting:
     ) -> None:  # fmt: skip
         """A transaction that moves no offset: the checkpoint is compared and kept."""
         to = {number: self.positions[number] for number in numbers}
-        work, batch = Work(), uuid4()
-        async with self._pool.acquire() as connection:
-            try:
-                async with connection.transaction():
-                    await tables.move(
-                        connection, self._generation, self._topic, self._expected(to), to, self._owner, batch
-                    )
-                    await self._fold_own(connection, work, waiting, due, anew=anew)
-                    await self._finish(connection, work)
-            except Exception as wrong:
-                self._memory.drop(work.held)
-                if not await self._happened(to, batch, wrong):
-                    raise
-                work.held.clear()
-        self._keep(work, to)
+        await self._transact(to, lambda connection, work: self._fold_own(connection, work, waiting, due, anew=anew))
 
     async def _fold_own(
         self, connection: Connection, work: Work, waiting: Sequence[tables.Waiting],
