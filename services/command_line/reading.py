@@ -11,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from events.catalogue import decoded
+from events.contacts import ContactLinked, ContactReclassified, ContactUndelivered, ContactUnlinked
 from events.envelope import Recorded
 from events.fields import instant
+from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.announcing import severity
 from projections.findings import findings
 from projections.patient import PatientFile
@@ -298,8 +300,25 @@ def summary(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False
     print_table("Summary", ("", ""), rows)
 
 
-async def file_of(connection: Connection, tenant: str, patient: str, as_of: datetime | None) -> PatientFile:
-    """A patient's file folded from the timeline; with `as_of`, only from what had been recorded by then."""
+CORRECTIONS = (
+    FactVoided,
+    PatientMerged,
+    PatientErased,
+    ContactLinked,
+    ContactUnlinked,
+    ContactReclassified,
+    ContactUndelivered,
+)
+
+
+async def file_of(
+    connection: Connection, tenant: str, patient: str, as_of: datetime | None, occurred_by: datetime | None = None
+) -> PatientFile:
+    """A patient's file folded from the timeline.
+
+    With `as_of`, only from what had been recorded by then; with `occurred_by`, from what had happened by then, corrected by
+    all that is known today.
+    """
     generation = await active_generation(connection)
     policy = generation.policy if generation else Policy()
     rows = await connection.fetch(
@@ -315,6 +334,9 @@ async def file_of(connection: Connection, tenant: str, patient: str, as_of: date
     else:
         facts = [fact for fact in facts if fact.recorded_at <= as_of]
         watermark = as_of
+    if occurred_by is not None:
+        facts = [fact for fact in facts if fact.occurred_at <= occurred_by or isinstance(fact.data, CORRECTIONS)]
+        watermark = occurred_by
     file = PatientFile(tenant, patient, policy, watermark=watermark)
     file.fill(facts)
     return file
@@ -372,6 +394,9 @@ def case(
         str | None, typer.Option("--patient", help="Whose case, where two patients share the id.")
     ] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="As it was known at this instant.")] = None,
+    occurred_by: Annotated[
+        str | None, typer.Option("--occurred-by", help="As it stood at this instant, known today.")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -380,12 +405,12 @@ def case(
     Example: parcours case c-12 --as-of 2026-03-03T00:00:00Z
     """
     _, found = here(home)
-    at = _instant("--as-of", as_of)
+    at, by = _instant("--as-of", as_of), _instant("--occurred-by", occurred_by)
 
     async def read() -> list[Row]:
         async with connected(str(found["postgres"]), "case") as connection:
             rows = await reading.patients_with_case(connection, tenant, patient, name)
-            files = [await file_of(connection, row["tenant"], row["patient"], at) for row in rows]
+            files = [await file_of(connection, row["tenant"], row["patient"], at, by) for row in rows]
         return [case_told(file, name) for file in files if name in file.cases]
 
     told = run(read())
@@ -458,6 +483,9 @@ def claim(
         str | None, typer.Option("--patient", help="Whose claim, where two patients share the id.")
     ] = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="As it was known at this instant.")] = None,
+    occurred_by: Annotated[
+        str | None, typer.Option("--occurred-by", help="As it stood at this instant, known today.")
+    ] = None,
     lang: Language = "en",
     *,
     as_json: AsJson = False,
@@ -468,12 +496,12 @@ def claim(
     """
     language = chosen(lang)
     _, found = here(home)
-    at = _instant("--as-of", as_of)
+    at, by = _instant("--as-of", as_of), _instant("--occurred-by", occurred_by)
 
     async def read() -> list[tuple[PatientFile, Row]]:
         async with connected(str(found["postgres"]), "claim") as connection:
             rows = await reading.patients_with_claim(connection, tenant, patient, name)
-            files = [await file_of(connection, row["tenant"], row["patient"], at) for row in rows]
+            files = [await file_of(connection, row["tenant"], row["patient"], at, by) for row in rows]
         return [(file, claim_told(file, name)) for file in files if name in file.claims and file.claims[name].has_begun]
 
     told = run(read())

@@ -148,7 +148,11 @@ def test_as_of_shows_what_was_known_then(person: Person, tmp_path: Path) -> None
 
     (then,) = person.reads("case", "c5", "--as-of", "2026-03-02T10:30:00Z", "--json")
 
+    (by_then,) = person.reads("case", "c5", "--occurred-by", "2026-03-02T10:00:00Z", "--json")
+
     assert then["path"] == ["A", "B"]
+    assert by_then["path"] == ["A", "B"]
+    assert by_then["level"] is None
 
 
 def test_two_instances_of_one_home_there_are_never(person: Person) -> None:
