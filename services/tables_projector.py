@@ -401,6 +401,20 @@ async def erase_facts(
     await keep_erased(connection, schema, rows)
 
 
+async def erase_elsewhere(
+    connection: Connection, own: str, tenant: str, person: str, facts: Sequence[Recorded]
+) -> None:
+    """Erased means gone from every kept generation: the facts, and whatever rows were made of them."""
+    for row in await connection.fetch("select 'g' || id as schema from parcours.generation where 'g' || id <> $1", own):
+        schema = row["schema"]
+        await connection.executemany(
+            f"delete from {schema}.timeline where tenant = $1 and subject = $2 and source = $3 and id = $4",
+            [(tenant, *fact.identity) for fact in facts],
+        )
+        for table in ("case_path", "claim", "finding"):
+            await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, person)
+
+
 async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) -> None:
     """Note erased facts: tenant, subject, digest, recorded_at, content's digest, unknown type, whether conflicting."""
     await connection.executemany(

@@ -529,6 +529,7 @@ class Projecting:
         for person, facts in work.erased.items():
             rows = [_erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
             await tables.erase_facts(connection, self._schema, facts, person[1], rows)
+            await tables.erase_elsewhere(connection, self._schema, *person, facts)
             await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
         self.spent.write += time.perf_counter() - started
 

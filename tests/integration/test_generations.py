@@ -8,7 +8,7 @@ from projections.policy import policy
 from services.projector import rebuild as making
 from services.tables import active_generation, connected
 from services.tables_projector import FenceLost
-from tests.builders import Said, lines, registered, said, tick, worked
+from tests.builders import DAY, MONDAY, Said, lines, registered, said, tick, worked
 from tests.line import Line
 from tests.strategies import history
 
@@ -112,3 +112,17 @@ async def test_the_old_generation_is_written_by_nobody_any_more(line: Line) -> N
         await line.projecting.project({number: some for number, some in batch.items() if some})
 
     await making.drop(line.pool, line.generation.id)
+
+
+async def test_an_erasure_reaches_the_generation_that_is_kept(line: Line) -> None:
+    await line.publish(lines(*[worked(d) for d in "ABA"]))
+    await line.project()
+    await making.rebuild(rebuilding(line), line.policy)
+    await line.publish(lines(said("patient.erased").on(MONDAY + DAY).named("erased")))
+
+    await making.rollback(rebuilding(line))
+
+    for schema in [f"g{row['id']}" for row in await line.fetch("select id from parcours.generation")]:
+        facts = await line.fetch(f"select type from {schema}.timeline where type = 'parcours.case.worked.v1'")
+        assert facts == [], schema
+        assert await line.fetch(f"select 1 from {schema}.case_path") == [], schema
