@@ -57,6 +57,7 @@ def facts(hour: int, size: int) -> list[bytes]:
 
 
 async def measure(line: Line, size: int) -> int:
+    line.projecting = await line.projector("bench", held_facts=400_000)
     calm_collector()
     started = time.perf_counter()
     await line.publish(claims(size))
