@@ -1,5 +1,6 @@
 """The whole product as a person uses it: up, import, kill, look, down."""
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from projections.policy import Policy
+from services.tables import connected
 from tests.builders import MONDAY, answered, fold_lines, lines, registered, tick, worked
 
 COMMAND = [sys.executable, "-m", "services.command_line.main"]
@@ -204,3 +206,24 @@ def test_a_file_without_one_fact_is_not_published_into_a_log_that_is_kept_for_ev
     file = write(tmp_path / "noise.jsonl", [b"{", b"nothing"])
 
     assert "not one of its 2 lines is a JSON object" in person.says("publish", str(file), code=1)
+
+
+def test_after_an_upgrade_up_makes_the_tables_anew_and_they_are_the_same(tmp_path: Path) -> None:
+    person = Person(tmp_path / "upgraded")
+    person.says("up", "--detach", "--no-clock")
+    person.says("publish", str(write(tmp_path / "facts.jsonl", lines(*[worked(d) for d in "ABA"]))), "--wait")
+    before = person.reads("export")
+    url = json.loads((person.home / "run.json").read_text())["postgres"]
+    asyncio.run(_made_by_another_version(url))
+    person.says("down")
+
+    person.says("up", "--detach", "--no-clock")
+
+    assert person.reads("export") == before
+    assert [one["state"] for one in person.reads("generations", "--json")] == ["old", "active"]
+    person.says("down")
+
+
+async def _made_by_another_version(url: str) -> None:
+    async with connected(url, "tests") as connection:
+        await connection.execute("update parcours.generation set fold_version = 'another'")
