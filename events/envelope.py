@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -53,8 +53,7 @@ class Recorded:
         return f"{self.source}#{self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The context attributes of one record, checked, before its data is read."""
 
     tenant: str
@@ -117,7 +116,7 @@ def envelope(content: dict[str, Any], recorded_at: datetime | None = None) -> En
         raise Refused("data", "must be a JSON object")
     return Envelope(
         tenant, subject, _text(content, "source", 1024), _text(content, "id", 128), _text(content, "type", 256),
-        min(time, recorded), recorded, content,
+        min(recorded, time), recorded, content,
     )  # fmt: skip
 
 

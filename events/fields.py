@@ -16,7 +16,7 @@ from pydantic import (
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+FIRST_YEAR, LAST_YEAR = 1901, 2199
 
 
 def instant(value: object) -> datetime:
@@ -26,19 +26,19 @@ def instant(value: object) -> datetime:
     if not isinstance(value, str) or not RFC3339.fullmatch(value):
         msg = "must be an RFC 3339 time with an offset, as in 2026-03-02T09:14:07+01:00"
         raise ValueError(msg)
-    found = datetime.fromisoformat(value.upper())
-    if not EARLIEST.year < found.year < LATEST.year:
-        msg = f"must lie between {EARLIEST.year + 1} and {LATEST.year - 1}"
+    found = datetime.fromisoformat(value if value[10] == "T" and value[-1] != "z" else value.upper())
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        msg = f"must lie between {FIRST_YEAR} and {LAST_YEAR}"
         raise ValueError(msg)
-    return found.astimezone(UTC)
+    return found if found.tzinfo is UTC else found.astimezone(UTC)
 
 
 def moment(value: object) -> datetime | date:
     """An instant, or a bare date, whose start or end the jurisdiction's zone decides. DOMAIN section 4, times in data."""
     if isinstance(value, str) and DAY.fullmatch(value):
         found = date.fromisoformat(value)
-        if not EARLIEST.year < found.year < LATEST.year:
-            msg = f"must lie between {EARLIEST.year + 1} and {LATEST.year - 1}"
+        if not FIRST_YEAR <= found.year <= LAST_YEAR:
+            msg = f"must lie between {FIRST_YEAR} and {LAST_YEAR}"
             raise ValueError(msg)
         return found
     if type(value) is date:

@@ -117,6 +117,12 @@ class Claim:
         """Begun and not over: an open claim."""
         return self.has_begun and not self.is_over
 
+    @property
+    def has_missed(self) -> bool:
+        """Whether there is, or was, anything to find about it."""
+        late = self.unanswered or self.missed or self.deemed or self.pauses.refused
+        return bool(late) or any(part.is_late for part in self.contributions)
+
     # -- beginning -----------------------------------------------------------------------------------------------
 
     def begin(self, department: str | None) -> None:

@@ -34,13 +34,8 @@ class Contact:
     sent: Recorded | None = None
     claim_facts: list[Recorded] = field(default_factory=list)
     is_used: bool = False
-
-    @property
-    def cases(self) -> frozenset[str]:
-        """Every case one of its facts names or it was linked to, less those it was last unlinked from."""
-        off = {case for case, on in self.attached.items() if not on}
-        on = {case for case, on in self.attached.items() if on}
-        return frozenset((self.named_in.keys() | on) - off)
+    cases: frozenset[str] = frozenset()
+    """Every case one of its facts names or it was linked to, less those it was last unlinked from."""
 
     @property
     def about(self) -> str | None:
@@ -84,7 +79,7 @@ class Contact:
             case ContactUndelivered():
                 self.returned = fact.place
             case ContactLinked() | ContactUnlinked():
-                self.attached[data.case] = isinstance(data, ContactLinked)
+                self.attach(data.case, on=isinstance(data, ContactLinked))
             case ContactReclassified():
                 self.reclassified_topic = self.reclassified_topic if data.topic is None else data.topic
                 if data.courtesy is not None:
@@ -108,10 +103,16 @@ class Contact:
         parts = [self.sent, *self.claim_facts] if fact is self.sent else [self.sent, fact]
         return min(parts, key=lambda part: part.place)
 
-    def attach(self, case: str) -> None:
-        """`case.opened` with this contact in its list."""
-        self.attached[case] = True
+    def attach(self, case: str, *, on: bool = True) -> None:
+        """Linked, or in the list of a `case.opened`; or unlinked."""
+        self.attached[case] = on
+        self._sum_up()
 
     def _name(self, case: str | None) -> None:
-        if case is not None:
+        if case is not None and case not in self.named_in:
             self.named_in[case] = None
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        off = {case for case, on in self.attached.items() if not on}
+        self.cases = frozenset(self.named_in.keys() | self.attached.keys()) - off

@@ -107,6 +107,11 @@ class Case:
     def paths(self) -> list[Path]:
         return [*self.earlier, self.path]
 
+    @property
+    def is_bounced(self) -> bool:
+        """Whether any of its paths is, or was, at the level of a finding."""
+        return self.path.level >= BOUNCED or bool(self.earlier)
+
     def given(self, department: str) -> None:
         """Taken by, or transferred to, a department: what it does from now on moves the case, also if it was asked."""
         self.consulted.discard(department)

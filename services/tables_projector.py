@@ -211,10 +211,11 @@ async def overdue(connection: Connection, schema: str, persons: Sequence[Person]
 async def due(connection: Connection, schema: str, watermarks: Mapping[int, datetime], limit: int) -> list[Person]:
     """Persons somebody has to look at because their partition's watermark has reached their next deadline."""
     rows = await connection.fetch(
-        f"select p.tenant, p.patient from {schema}.patient p"
-        " join unnest($1::smallint[], $2::timestamptz[]) as w(partition, watermark)"
-        " on p.partition = w.partition and p.next_due_at <= w.watermark"
-        " where not p.is_quarantined order by p.next_due_at, p.tenant, p.patient limit $3",
+        "select p.tenant, p.patient from unnest($1::smallint[], $2::timestamptz[]) as w(partition, watermark)"
+        " cross join lateral (select tenant, patient, next_due_at"
+        f" from {schema}.patient p where p.partition = w.partition and p.next_due_at <= w.watermark"
+        " and not p.is_quarantined order by p.next_due_at limit $3) p"
+        " order by p.next_due_at, p.tenant, p.patient limit $3",
         list(watermarks), list(watermarks.values()), limit,
     )  # fmt: skip
     return [(row["tenant"], row["patient"]) for row in rows]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from events.fields import EARLIEST, LATEST
+from events.fields import FIRST_YEAR, LAST_YEAR
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T](\d{1,2}):(\d\d)(?::(\d\d))?)?")
@@ -29,8 +29,8 @@ class TimeReader:
             raise ValueError("not a time")
         if found.tzinfo is None:
             found = found.replace(tzinfo=self.zone or UTC)
-        if not EARLIEST < found < LATEST:
-            raise ValueError("a time outside 1900 to 2200")
+        if not FIRST_YEAR <= found.year <= LAST_YEAR:
+            raise ValueError(f"a time outside {FIRST_YEAR} to {LAST_YEAR}")
         return found.astimezone(UTC)
 
 

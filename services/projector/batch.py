@@ -10,40 +10,28 @@ from uuid import UUID, uuid4
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from events.catalogue import TICK, decoded
-from events.envelope import Recorded, parsed, partition_key
-from events.identity import canonical
+from events.envelope import Recorded, partition_key
 from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.announcing import ToSay
-from projections.findings import department_of
 from projections.patient import PatientFile, Touched
 from projections.people import people
-from projections.rows import case_row, claim_row, effective_merges, patient_row
-from projections.saying import alert, reason_rows
+from projections.rows import effective_merges
+from projections.saying import alert
 from services import tables_projector as tables
 from services.log import Record, partition_of
+from services.projector.changed_rows import erased_row, parked_row, person_rows
 from services.projector.held import Held, Memory, Person
-from services.projector.records import Parked, Reader, appended_at, digest_of
+from services.projector.measures import Measures, Spent
+from services.projector.records import Parked, Reader, digest_of
 from services.tables import Connection, Generation, Pool
 from services.tables_projector import Changes, Position
 
 DUE_AT_ONCE = 2_000
 INBOX_AT_ONCE = 5_000
 log = structlog.get_logger("parcours.projector")
-
-
-@dataclass(slots=True)
-class Spent:
-    """Seconds spent by step since the start, and facts taken: what `status` and `/metrics` show."""
-
-    facts: int = 0
-    records: int = 0
-    decode: float = 0.0
-    fold: float = 0.0
-    load: float = 0.0
-    write: float = 0.0
 
 
 @dataclass(slots=True)
@@ -61,43 +49,8 @@ class Work:
 
 
 Fold = Callable[[Connection, Work], Awaitable[None]]
-
-
-class Measures:
-    """What /metrics tells of a projector: no name of a patient is in it."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.size = Histogram(
-            "parcours_batch_records", "Records a batch", buckets=(1, 10, 100, 1_000, 4_000), registry=registry
-        )
-        self.latency = Histogram(
-            "parcours_fact_to_commit_seconds", "From the log's append to the committed row", registry=registry,
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60),
-        )  # fmt: skip
-        self.parked = Counter("parcours_parked_total", "Records parked, by reason", ["reason"], registry=registry)
-        self.facts = Counter("parcours_facts_total", "Facts folded", registry=registry)
-        self.offset = Gauge("parcours_next_offset", "Where each partition stands", ["partition"], registry=registry)
-        self.watermark = Gauge(
-            "parcours_watermark_seconds", "Each partition's watermark", ["partition"], registry=registry
-        )
-
-    def batch(
-        self, records: Mapping[int, Sequence[Record]], read: Mapping[int, Sequence[tuple[Record, Recorded | Parked]]],
-        positions: Mapping[int, Position],
-    ) -> None:  # fmt: skip
-        """One committed batch."""
-        now = time.time()
-        self.size.observe(sum(map(len, records.values())))
-        for number, some in read.items():
-            self.latency.observe(max(0.0, now - some[0][0].timestamp / 1000))
-            self.facts.inc(sum(isinstance(one, Recorded) for _, one in some))
-            for _, one in some:
-                if isinstance(one, Parked):
-                    self.parked.labels(one.code).inc()
-            position = positions[number]
-            self.offset.labels(str(number)).set(position.next_offset)
-            if position.watermark is not None:
-                self.watermark.labels(str(number)).set(position.watermark.timestamp())
+Seen = tuple[Recorded, datetime]
+"""A fact, and its partition's watermark once it was read."""
 
 
 class Projecting:
@@ -219,37 +172,46 @@ class Projecting:
     async def _fold_records(
         self, connection: Connection, work: Work, read: Mapping[int, Sequence[tuple[Record, Recorded | Parked]]]
     ) -> None:
-        facts = [one for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK]
-        subjects = list({(fact.tenant, fact.subject) for fact in facts})
-        renamed = await tables.aliases(connection, self._schema, subjects) if subjects else {}
-        ours = {}
-        for number, some in read.items():
-            for _, one in some:
-                if isinstance(one, Recorded) and one.type != TICK:
-                    subject = (one.tenant, one.subject)
-                    person = (one.tenant, renamed.get(subject, one.subject))
-                    if person[1] == one.subject or self._home(person) == number:
-                        ours[person] = number
-        await self._load(connection, work, ours)
         started = time.perf_counter()
+        subjects = {
+            (one.tenant, one.subject)
+            for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK
+        }  # fmt: skip
+        renamed = await tables.aliases(connection, self._schema, list(subjects)) if subjects else {}
+        theirs: dict[Person, list[Seen]] = {}
+        ours: dict[Person, int] = {}
+        until: dict[int, datetime | None] = {}
         for number, some in read.items():
             watermark = self.positions[number].watermark
             for _, one in some:
                 if isinstance(one, Parked):
-                    work.changes.parked.append(_parked_row(one))
+                    work.changes.parked.append(parked_row(one))
                     continue
-                watermark = one.recorded_at if watermark is None else max(watermark, one.recorded_at)
+                if watermark is None or one.recorded_at > watermark:
+                    watermark = one.recorded_at
                 if one.type == TICK:
                     continue
-                person = (one.tenant, renamed.get((one.tenant, one.subject), one.subject))
                 self._note_correction(work, one)
-                if person in ours and ours[person] == number:
-                    self._apply(work, work.held[person], one, watermark)
+                person = (one.tenant, one.subject)
+                if renamed:
+                    person = (one.tenant, renamed.get(person, one.subject))
+                    if person[1] != one.subject and self._home(person) != number:
+                        work.changes.inbox.append((self._home(person), *person, one.raw, False))
+                        continue
+                if person in ours:
+                    theirs[person].append((one, watermark))
                 else:
-                    work.changes.inbox.append((self._home(person), *person, one.raw, False))
-            for person, home in ours.items():
-                if home == number and watermark is not None:
-                    self._pass(work, work.held[person], watermark)
+                    ours[person], theirs[person] = number, [(one, watermark)]
+            until[number] = watermark
+        self.spent.fold += time.perf_counter() - started
+        await self._load(connection, work, ours)
+        started = time.perf_counter()
+        for person, number in ours.items():
+            held = work.held[person]
+            for fact, watermark in theirs[person]:
+                self._apply(work, held, fact, watermark)
+            if (last := until[number]) is not None:
+                self._pass(work, held, last)
         self.spent.fold += time.perf_counter() - started
 
     def _pass(self, work: Work, held: Held, watermark: datetime) -> None:
@@ -337,19 +299,25 @@ class Projecting:
         except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
             self._quarantine(held, wrong)
         self._note_fact(work, held, before, fact, is_conflict=not conflicted and fact.identity in file.conflicts)
-        self._compare(work, held, watermark, fact)
+        if held.is_quarantined or not held.is_quiet:
+            self._compare(work, held, watermark, fact)
 
     def _quarantine(self, held: Held, wrong: Exception) -> None:
         held.is_quarantined = True
         log.error("fold failed", partition=held.partition, error=type(wrong).__name__, exc_info=wrong)
 
     def _compare(self, work: Work, held: Held, watermark: datetime, cause: Recorded | None) -> None:
-        work.touched.setdefault(held.person, Touched())
+        person = held.person
         if held.is_quarantined:
+            work.touched.setdefault(person, Touched())
             return
         touched, changed, alerts = held.compare(watermark)
-        work.touched[held.person].add(touched)
-        work.changed.setdefault(held.person, set()).update(changed)
+        if (before := work.touched.get(person)) is None:
+            work.touched[person] = touched
+        else:
+            before.add(touched)
+        if changed:
+            work.changed.setdefault(person, set()).update(changed)
         for said in alerts if self._speaks else ():
             self._say(work, held, said, watermark, cause)
 
@@ -524,79 +492,11 @@ class Projecting:
             await tables.write_corrections(connection, self._schema, work.changes)
             await self._merge_people(connection, work)
         for person, touched in work.touched.items():
-            self._rows(work, work.held[person], touched, work.changed.get(person, set()))
+            person_rows(work.changes, work.held[person], touched, work.changed.get(person, set()))
         await tables.write(connection, self._schema, work.changes)
         for person, facts in work.erased.items():
-            rows = [_erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
+            rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
             await tables.erase_facts(connection, self._schema, facts, person[1], rows)
             await tables.erase_elsewhere(connection, self._schema, *person, facts)
             await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
         self.spent.write += time.perf_counter() - started
-
-    def _rows(self, work: Work, held: Held, touched: Touched, changed: set[str]) -> None:
-        """The rows of a person that this batch changed."""
-        file, changes = held.file, work.changes
-        last = file.facts[-1].occurred_at if file.facts else None
-        if not file.facts and not held.is_quarantined:
-            changes.emptied.append(held.person)
-            changes.gone.append(held.person)
-            return
-        row = patient_row(file)
-        changes.patients.append(
-            (*held.person, held.partition, row["bounced"], row["cases"], row["claims"], len(file.facts), held.next_due, last,
-             held.is_quarantined)
-        )  # fmt: skip
-        if held.is_quarantined:
-            return
-        if touched.anew:
-            changes.emptied.append(held.person)
-            touched, changed = Touched(set(file.cases), set(file.claims)), set(held.found)
-        changes.cases += [_case(file, name) for name in sorted(touched.cases)]
-        changes.claims += [_claim(file, name, file.watermark) for name in sorted(touched.claims)]
-        changes.findings += [self._finding(held, name) for name in sorted(changed) if name in held.found]
-        changes.lost_findings += [(file.tenant, name) for name in sorted(changed) if name not in held.found]
-
-    def _finding(self, held: Held, name: str) -> tuple[Any, ...]:
-        found, seen = held.found[name], held.seen[name]
-        return (
-            held.file.tenant, found.id, found.kind, found.patient, found.case, found.claim, found.topic, found.department,
-            found.level, found.is_open, found.opened_at, seen.at, seen.is_old, reason_rows(held.file, found),
-        )  # fmt: skip
-
-
-def _case(file: PatientFile, name: str) -> tuple[Any, ...]:
-    case = file.cases[name]
-    row = case_row(file, case)
-    since = case.path.visits[-1].since if case.path.visits else None
-    return (
-        file.tenant, file.patient, name, row["topic"], row["path"], row["handoffs"], row["hops"], row["distinct"],
-        row["returns"], row["direct_returns"], row["alternation"], row["sterile"], row["carried"], row["level"],
-        row["bounced"], row["state"], row["department"], since, case.path.answered_at, case.first_sign, case.last_sign,
-    )  # fmt: skip
-
-
-def _claim(file: PatientFile, name: str, now: datetime | None) -> tuple[Any, ...]:
-    claim = file.claims[name]
-    row = claim_row(file, claim, now or claim.t0)
-    answer = claim.current.get("answer")
-    late = {"met": False, "met_late": True}.get(answer.state) if answer and claim.is_over else None
-    return (
-        file.tenant, file.patient, name, claim.said.case, claim.jurisdiction.id, claim.t0, claim.state, claim.is_over,
-        row["unanswered"], row["ladder"], len(claim.chases), claim.answered_at, answer.due_at if answer else None,
-        late, department_of(file, claim), row["clocks"],
-    )  # fmt: skip
-
-
-def _parked_row(one: Parked) -> tuple[Any, ...]:
-    record = one.record
-    headers = [[name, None if value is None else value.hex()] for name, value in record.headers]
-    return (
-        record.partition, record.offset, one.digest, one.code, one.field, one.rule, one.tenant, one.subject, record.key,
-        record.value, headers, appended_at(record),
-    )  # fmt: skip
-
-
-def _erased_row(fact: Recorded, *, is_conflict: bool) -> tuple[Any, ...]:
-    content = hashlib.sha256(canonical(parsed(fact.raw))).digest()
-    unknown = None if fact.data is not None else fact.type
-    return (fact.tenant, fact.subject, tables.identity_digest(fact), fact.recorded_at, content, unknown, is_conflict)

@@ -37,6 +37,19 @@ class Held:
         dues = [due for due in (self.file.next_due, self.look_again) if due is not None]
         return min(dues, default=None)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing was found or said of them, and nothing that has happened since could be a finding: no need to compare."""
+        if self.found or self.said or self.look_again is not None:
+            return False
+        file = self.file
+        return file.is_stale or not (
+            file.touched.anew
+            or file.touched.topics
+            or any(file.cases[name].is_bounced for name in file.touched.cases)
+            or any(file.claims[name].has_missed for name in file.touched.claims)
+        )
+
     def compare(self, watermark: datetime) -> tuple[Touched, set[str], list[ToSay]]:
         """Bring the findings up to what changed: what was touched, which findings differ, what is to be said."""
         touched = self.file.take_touched()

@@ -42,14 +42,14 @@ def claims(size: int) -> list[bytes]:
 
 
 def facts(hour: int, size: int) -> list[bytes]:
-    """Ordinary facts of other people within one hour."""
-    at = (DUE_DAY + timedelta(hours=hour)).isoformat()
+    """Ordinary facts of other people, one after another through an hour."""
+    begins, step = DUE_DAY + timedelta(hours=hour), timedelta(hours=1) / size
     return [
         orjson.dumps(
             {
                 "specversion": "1.0", "id": f"o-{hour}-{n}", "source": "/bench", "type": "parcours.case.worked.v1", "subject": f"o-{n % 2000}",
-                "time": at, "recordedtime": at, "datacontenttype": "application/json",
-                "data": {"case": f"c-{n % 2000}", "department": "A"},
+                "time": (begins + n * step).isoformat(), "recordedtime": (begins + n * step).isoformat(),
+                "datacontenttype": "application/json", "data": {"case": f"c-{n % 2000}", "department": "A"},
             }
         )
         for n in range(size)
@@ -91,17 +91,33 @@ async def measure(line: Line, size: int) -> int:
     sys.stdout.write(
         f"facts in full batches over {size} open claims: {len(waiting) / (time.perf_counter() - before):,.0f}/s\n"
     )
-    (row,) = await line.fetch(
-        "select count(*) as n, count(*) filter (where is_open) as open, count(distinct patient) as patients,"
-        " bool_and(opened_at >= '2026-03-20') as in_time from parcours.finding where kind = 'unanswered_claim'"
-    )
-    sys.stdout.write(
-        f"deadlines fired {row['n']} (open {row['open']}, {row['patients']} patients): {row['n'] / fired:,.0f}/s\n"
-    )
     sys.stdout.write(
         f"facts in batches of {beside} between them: {done / spent:,.0f}/s; all in {time.perf_counter() - started:.0f} s\n"
     )
-    return int(not (row["n"] == row["patients"] == size and row["in_time"]))
+    return await faults(line, size, fired)
+
+
+async def faults(line: Line, size: int, seconds: float) -> int:
+    """How many claims did not fire at their own moment, once, in order within their partition."""
+    (row,) = await line.fetch(
+        "select count(*) as n, count(distinct patient) as patients,"
+        " count(*) filter (where opened_at <> $1::timestamptz + substr(patient, 3)::int * $2::interval) as amiss"
+        " from parcours.finding where kind = 'unanswered_claim'",
+        DUE_DAY, timedelta(days=1) / size,
+    )  # fmt: skip
+    (said,) = await line.fetch(
+        "select count(*) as n, count(distinct f) as once, count(*) filter (where f_before > f) as disordered from ("
+        " select f, lag(f) over (partition by partition order by id) as f_before from ("
+        "  select id, partition, substr(patient, 3)::int as f from parcours.outbox"
+        "  where convert_from(value, 'UTF8')::jsonb ->> 'type' = 'parcours.alert.raised.v1'"
+        "  and convert_from(value, 'UTF8')::jsonb #>> '{data,rule}' = 'unanswered_claim') raised) ordered"
+    )
+    sys.stdout.write(
+        f"deadlines fired {row['n']} of {row['patients']} patients, {row['amiss']} at another moment than theirs:"
+        f" {row['n'] / seconds:,.0f}/s; raised {said['n']} ({said['once']} claims), {said['disordered']} out of order\n"
+    )
+    wrong = row["amiss"] + said["disordered"] + abs(size - row["n"]) + abs(size - row["patients"])
+    return int(bool(wrong or said["n"] != said["once"] or said["n"] != size))
 
 
 async def run(size: int) -> int:

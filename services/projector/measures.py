@@ -1,0 +1,61 @@
+"""What a projector tells of itself: seconds by step, and what /metrics shows. No name of a patient is in it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from events.envelope import Recorded
+from services.log import Record
+from services.projector.records import Parked
+from services.tables_projector import Position
+
+
+@dataclass(slots=True)
+class Spent:
+    """Seconds spent by step since the start, and facts taken: what `status` and `/metrics` show."""
+
+    facts: int = 0
+    records: int = 0
+    decode: float = 0.0
+    fold: float = 0.0
+    load: float = 0.0
+    write: float = 0.0
+
+
+class Measures:
+    """What /metrics tells of a projector: no name of a patient is in it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.size = Histogram(
+            "parcours_batch_records", "Records a batch", buckets=(1, 10, 100, 1_000, 4_000), registry=registry
+        )
+        self.latency = Histogram(
+            "parcours_fact_to_commit_seconds", "From the log's append to the committed row", registry=registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60),
+        )  # fmt: skip
+        self.parked = Counter("parcours_parked_total", "Records parked, by reason", ["reason"], registry=registry)
+        self.facts = Counter("parcours_facts_total", "Facts folded", registry=registry)
+        self.offset = Gauge("parcours_next_offset", "Where each partition stands", ["partition"], registry=registry)
+        self.watermark = Gauge(
+            "parcours_watermark_seconds", "Each partition's watermark", ["partition"], registry=registry
+        )
+
+    def batch(
+        self, records: Mapping[int, Sequence[Record]], read: Mapping[int, Sequence[tuple[Record, Recorded | Parked]]],
+        positions: Mapping[int, Position],
+    ) -> None:  # fmt: skip
+        """One committed batch."""
+        now = time.time()
+        self.size.observe(sum(map(len, records.values())))
+        for number, some in read.items():
+            self.latency.observe(max(0.0, now - some[0][0].timestamp / 1000))
+            self.facts.inc(sum(isinstance(one, Recorded) for _, one in some))
+            for _, one in some:
+                if isinstance(one, Parked):
+                    self.parked.labels(one.code).inc()
+            position = positions[number]
+            self.offset.labels(str(number)).set(position.next_offset)
+            if position.watermark is not None:
+                self.watermark.labels(str(number)).set(position.watermark.timestamp())
