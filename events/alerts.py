@@ -1,11 +1,15 @@
 """What is said of a finding, and what people did with it. EVENTS sections 2 and 4."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from events.fields import Data, Id, Instant, Text
+from pydantic import AfterValidator, StringConstraints
+
+from events.fields import Data, Id, Instant, Text, without_nul
 
 Severity = Literal["low", "medium", "high", "critical"]
+AlertId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=640), AfterValidator(without_nul)]
+"""The id of a finding: its kind and the ids it is about, hence longer than each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,7 @@ class PolicyName:
 class Alert(Data):
     """The difference between what is found and what was said. Never free text written by a patient."""
 
-    alert: Id
+    alert: AlertId
     n: int
     rule: Text
     level: Text | None
@@ -64,7 +68,9 @@ class AlertResolved(Alert):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertAcknowledged(Data):
-    alert: Id
+    """Somebody has taken it on."""
+
+    alert: AlertId
     by: Text
     until: Instant | None = None
     reason: Text | None = None
@@ -72,7 +78,18 @@ class AlertAcknowledged(Data):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSilenced(Data):
-    alert: Id
+    """Nobody wants to hear of it for a while; without `until`, until it rises or is raised again."""
+
+    alert: AlertId
     by: Text
     until: Instant | None = None
     reason: Text | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDismissed(Data):
+    """Somebody has judged that it was of no use, and says why."""
+
+    alert: AlertId
+    by: Text
+    reason: Text

@@ -62,6 +62,7 @@ CURRENT: dict[str, type[Data]] = {
     "alert.resolved": alerts.AlertResolved,
     "alert.acknowledged": alerts.AlertAcknowledged,
     "alert.silenced": alerts.AlertSilenced,
+    "alert.dismissed": alerts.AlertDismissed,
     "patient.merged": patients.PatientMerged,
     "patient.erased": patients.PatientErased,
     "clock.ticked": clock.ClockTicked,

@@ -51,6 +51,7 @@ from events.envelope import Recorded, parsed
 from events.fields import Actor
 from events.identity import canonical
 from events.patients import FactVoided, PatientErased, PatientMerged
+from projections.acts import ACTS, Act, act
 from projections.claim import Claim
 from projections.contact import Contact
 from projections.jurisdictions import UnknownJurisdiction
@@ -89,15 +90,17 @@ class Touched:
     cases: set[str] = field(default_factory=set)
     claims: set[str] = field(default_factory=set)
     topics: set[str] = field(default_factory=set)
+    acts: bool = False
     anew: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.anew or self.cases or self.claims or self.topics)
+        return bool(self.anew or self.cases or self.claims or self.topics or self.acts)
 
     def add(self, other: "Touched") -> None:
         self.cases |= other.cases
         self.claims |= other.claims
         self.topics |= other.topics
+        self.acts |= other.acts
         self.anew |= other.anew
 
 
@@ -126,6 +129,7 @@ class PatientFile:
     received: dict[str, datetime] = field(default_factory=dict)
     endings: list[Ending] = field(default_factory=list)
     topics: dict[str, Topic] = field(default_factory=dict)
+    acts: list[Act] = field(default_factory=list)
     next_due: datetime | None = None
     touched: Touched = field(default_factory=Touched)
     is_stale: bool = False
@@ -189,6 +193,7 @@ class PatientFile:
             None,
             None,
         )
+        self.acts = []
         for fact in self.facts:
             self._learn(fact)
         for fact in self.facts:
@@ -699,7 +704,11 @@ class PatientFile:
             self.touched.claims.add(name)
 
     def _claim_course(self, fact: Recorded) -> None:
-        """What happens to a claim apart from its answers."""
+        """What happens to a claim apart from its answers; and what people did with alerts."""
+        if isinstance(fact.data, ACTS):
+            self.acts.append(act(fact))
+            self.touched.acts = True
+            return
         data, at, name = fact.data, fact.occurred_at, fact.name
         claim = self.claims.get(getattr(data, "claim", ""))
         if claim is None or not claim.has_begun:

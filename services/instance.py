@@ -26,6 +26,7 @@ from services.clock.app import Clock
 from services.intake.app import app
 from services.log import LogWriter, ensure_topics
 from services.notifier.relay import Relay
+from services.notifier.sending import Sender, ways
 from services.projector.rebuild import Rebuilding, rebuild
 from services.settings import ALERTS, EVENTS, Settings
 from services.tables import (
@@ -241,7 +242,7 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
         await asyncio.to_thread(servers.start)
         generation = await prepare(one, servers, options.policy, clock_rule=options.clock)
         instance = Instance(one, options, servers, generation, f"http://{HOST}:{port}")
-        pool = await open_pool(servers.postgres_url, "services", size=6)
+        pool = await open_pool(servers.postgres_url, "services", size=12)
         writer = LogWriter(servers.kafka_address)
         try:
             async with _serving(instance, pool, writer, port):
@@ -272,12 +273,14 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         )
     )
     clock, relay = Clock(writer, pool, one.partitions), Relay(writer, pool)
+    sender = Sender(pool, ways(instance.api))
     instance.children += [_projector(instance, number) for number in range(options.projectors)]
     tasks = [
         asyncio.create_task(serve(server)),
         asyncio.create_task(relay.run()),
+        asyncio.create_task(sender.run()),
         asyncio.create_task(beat_for_ever(pool, "intake", lambda: {"api": instance.api})),
-        asyncio.create_task(beat_for_ever(pool, "notifier", relay.detail)),
+        asyncio.create_task(beat_for_ever(pool, "notifier", lambda: relay.detail() | sender.detail())),
         asyncio.create_task(_revive(instance.servers)),
         *(asyncio.create_task(child.keep()) for child in instance.children),
     ]

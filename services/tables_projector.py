@@ -45,6 +45,8 @@ class Changes:
     claims: list[Row] = field(default_factory=list)
     findings: list[Row] = field(default_factory=list)
     lost_findings: list[tuple[str, str]] = field(default_factory=list)
+    forgotten_acts: list[Person] = field(default_factory=list)
+    acts: list[Row] = field(default_factory=list)
     announced: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
     parked: list[Row] = field(default_factory=list)
@@ -252,6 +254,7 @@ FINDING = (
     "tenant", "id", "kind", "patient", "case_id", "claim_id", "topic", "department", "level", "is_open", "opened_at",
     "shown_at", "is_old", "reasons",
 )  # fmt: skip
+ACT = ("tenant", "patient", "alert", "fact", "kind", "at", "by", "until", "reason")
 PATIENT = (
     "tenant", "patient", "partition", "bounced", "cases", "claims", "facts", "next_due_at", "last_sign",
     "is_quarantined",
@@ -286,6 +289,13 @@ async def write(connection: Connection, schema: str, changes: Changes) -> None:
         await connection.executemany(
             f"delete from {schema}.finding where tenant = $1 and id = $2", changes.lost_findings
         )
+    if changes.forgotten_acts:
+        await connection.executemany(
+            f"delete from {schema}.alert_act where tenant = $1 and patient = $2", changes.forgotten_acts
+        )
+    if changes.acts:
+        await connection.copy_records_to_table("alert_act", schema_name=schema, columns=ACT, records=changes.acts)
+        await connection.execute("select pg_notify('parcours_outbox', '')")
     if changes.facts:
         await connection.copy_records_to_table("timeline", schema_name=schema, columns=TIMELINE, records=changes.facts)
     await _correct_timeline(connection, schema, changes)
@@ -346,18 +356,42 @@ async def write_corrections(connection: Connection, schema: str, changes: Change
 async def _write_said(connection: Connection, changes: Changes) -> None:
     if changes.announced:
         await connection.executemany(
-            "insert into parcours.announced (tenant, finding, patient, n, level, is_raised, said_at)"
-            " values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant, finding) do update set"
+            "insert into parcours.announced (tenant, finding, patient, n, level, is_raised, said_at, cause, raised_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8, $7) on conflict (tenant, finding) do update set"
             " patient = excluded.patient, n = excluded.n, level = excluded.level, is_raised = excluded.is_raised,"
-            " said_at = excluded.said_at",
+            " said_at = excluded.said_at, raised_at = case when excluded.is_raised and not announced.is_raised"
+            " then excluded.said_at else announced.raised_at end, cause = excluded.cause",
             changes.announced,
         )
     if changes.outbox:
+        numbers = await _numbers(connection, [row[1] for row in changes.outbox])
         await connection.executemany(
-            "insert into parcours.outbox (partition, tenant, patient, key, value) values ($1, $2, $3, $4, $5)",
-            changes.outbox,
+            "insert into parcours.outbox (partition, tenant, patient, key, value, finding, act, number)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            [(*row, number) for row, number in zip(changes.outbox, numbers, strict=True)],
         )
         await connection.execute("select pg_notify('parcours_outbox', '')")
+
+
+async def _numbers(connection: Connection, tenants: Sequence[str]) -> list[int]:
+    """A number for each alert, without a gap within its tenant: whoever has seen one has missed none before it.
+
+    The tenant's counter is locked until the transaction ends, so numbers appear in their order.
+    """
+    next_of: dict[str, int] = {}
+    for tenant in sorted(set(tenants)):
+        n = tenants.count(tenant)
+        last = await connection.fetchval(
+            "insert into parcours.alert_number as a (tenant, last) values ($1, $2)"
+            " on conflict (tenant) do update set last = a.last + excluded.last returning last",
+            tenant, n,
+        )  # fmt: skip
+        next_of[tenant] = last - n
+    numbers = []
+    for tenant in tenants:
+        next_of[tenant] += 1
+        numbers.append(next_of[tenant])
+    return numbers
 
 
 async def _write_rare(connection: Connection, schema: str, changes: Changes) -> None:
@@ -412,7 +446,9 @@ async def erase_elsewhere(
             f"delete from {schema}.timeline where tenant = $1 and subject = $2 and source = $3 and id = $4",
             [(tenant, *fact.identity) for fact in facts],
         )
-        for table in ("case_path", "claim", "finding"):
+        for table in ("case_path", "claim", "finding", "alert_act"):
+            if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
+                continue  # a generation made before there was such a table
             await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, person)
 
 

@@ -97,6 +97,21 @@ create table {schema}.finding (
 create index finding_by_patient on {schema}.finding (tenant, patient);
 create index finding_open on {schema}.finding (tenant, kind, level) where is_open;
 
+-- What people did with alerts.
+create table {schema}.alert_act (
+    tenant text not null,
+    patient text not null,
+    alert text not null,
+    fact text not null,
+    kind text not null,
+    at timestamptz not null,
+    by text not null,
+    until timestamptz,
+    reason text
+);
+create index alert_act_by_alert on {schema}.alert_act (tenant, alert, at);
+create index alert_act_by_patient on {schema}.alert_act (tenant, patient);
+
 create table {schema}.checkpoint (
     topic text not null,
     partition smallint not null,

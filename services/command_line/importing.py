@@ -47,7 +47,7 @@ class Plan:
         return (raw for _, raw in facts)
 
 
-def import_files(  # noqa: PLR0913, PLR0917 - one option a choice
+def import_files(
     files: Annotated[list[Path], typer.Argument(help="XES, CSV or JSONL; gzip is unpacked.")],
     home: Home = None,
     case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,

@@ -2,7 +2,19 @@
 
 import typer
 
-from services.command_line import demo, facts, generations, importing, instance, laws, reading, reporting, tokens
+from services.command_line import (
+    alerts,
+    demo,
+    facts,
+    generations,
+    importing,
+    instance,
+    laws,
+    reading,
+    reporting,
+    subscriptions,
+    tokens,
+)
 
 app = typer.Typer(
     name="parcours",
@@ -12,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (demo, instance, facts, generations, importing, laws, reading, reporting, tokens):
+for module in (demo, instance, facts, generations, importing, laws, reading, alerts, subscriptions, reporting, tokens):
     module.register(app)
 
 

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command()(plainly(report))
 
 
-def report(  # noqa: PLR0917 - one option a choice
+def report(
     file: Annotated[
         Path, typer.Argument(help="An event log (XES, CSV), facts (JSONL), or what `export` or `fold` printed.")
     ],

@@ -18,6 +18,7 @@ from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
 from services.instance import AlreadyRunning, PortTaken
 from services.log import LogUnavailable, TopicDiffers
+from services.notifier.rules import InvalidRules
 from services.publishing import BadFile
 from services.settings import BadSettings, Settings, running, settings
 from services.tables import AWAY, DATABASE_ERRORS, NoGeneration, TablesUnavailable
@@ -50,7 +51,7 @@ Home = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this establishment.")]
 
-USAGE_ERRORS = (BadSettings, InvalidPolicy, Invalid)
+USAGE_ERRORS = (BadSettings, InvalidPolicy, Invalid, InvalidRules)
 AWAY_ERRORS = (LogUnavailable, TablesUnavailable, EmbeddedServerError, NotRunning, *AWAY)
 PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, PortTaken, Problem, *DATABASE_ERRORS)
 

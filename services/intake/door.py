@@ -13,35 +13,13 @@ from events.patients import FactVoided
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy
+from services.guests import Problem
 from services.security import Bearer
 
 LONGEST_FACT = 1024 * 1024
 OURS = ("clock.", "alert.raised.", "alert.revised.", "alert.resolved.")
 OPERATORS = ("patient.merged.", "patient.erased.")
 MICROSECOND = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem(Exception):
-    """Why a fact or a request is refused: a problem document."""
-
-    status: int
-    title: str
-    detail: str
-    field: str | None = None
-    rule: str | None = None
-
-    def document(self) -> dict[str, Any]:
-        """RFC 9457."""
-        found: dict[str, Any] = {
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-        }
-        if self.field is not None:
-            found |= {"field": self.field, "rule": self.rule}
-        return found
 
 
 @dataclass(slots=True)

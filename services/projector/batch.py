@@ -324,9 +324,9 @@ class Projecting:
     def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
         envelope = alert(held.file, said, at, cause)
         key = partition_key(*held.person)
-        work.changes.outbox.append((held.partition, *held.person, key, orjson.dumps(envelope)))
+        work.changes.outbox.append((held.partition, *held.person, key, orjson.dumps(envelope), said.id, said.act))
         now = held.said[said.id]
-        row = (held.file.tenant, said.id, held.file.patient, now.n, now.level, now.is_raised, at)
+        row = (held.file.tenant, said.id, held.file.patient, now.n, now.level, now.is_raised, at, said.cause)
         work.changes.announced.append(row)
 
     def _note_fact(self, work: Work, held: Held, before: Recorded | None, fact: Recorded, *, is_conflict: bool) -> None:

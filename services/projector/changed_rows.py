@@ -22,6 +22,7 @@ def person_rows(changes: Changes, held: Held, touched: Touched, changed: set[str
     last = file.facts[-1].occurred_at if file.facts else None
     if not file.facts and not held.is_quarantined:
         changes.emptied.append(held.person)
+        changes.forgotten_acts.append(held.person)
         changes.gone.append(held.person)
         return
     row = patient_row(file)
@@ -33,10 +34,13 @@ def person_rows(changes: Changes, held: Held, touched: Touched, changed: set[str
         return
     if touched.anew:
         changes.emptied.append(held.person)
-        touched, changed = Touched(set(file.cases), set(file.claims)), set(held.found)
+        touched, changed = Touched(set(file.cases), set(file.claims), acts=True), set(held.found)
     changes.cases += [_case(file, name) for name in sorted(touched.cases)]
     changes.claims += [_claim(file, name, file.watermark) for name in sorted(touched.claims)]
     changes.findings += [_finding(held, name) for name in sorted(changed) if name in held.found]
+    if touched.acts:
+        changes.forgotten_acts.append(held.person)
+        changes.acts += [(*held.person, a.alert, a.fact, a.kind, a.at, a.by, a.until, a.reason) for a in file.acts]
     changes.lost_findings += [(file.tenant, name) for name in sorted(changed) if name not in held.found]
 
 

@@ -1,0 +1,509 @@
+"""What the notifier keeps in Postgres: subscriptions, messages, attempts, the brake. None of it is a fact. DESIGN section 2."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from services.tables import Connection
+
+LEASE = timedelta(seconds=20)
+CHANNEL = "parcours_outbox"
+MESSAGES = "parcours_messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who is told, by which way, of what."""
+
+    id: str
+    tenant: str
+    kind: str
+    target: str
+    role: str
+    language: str
+    filters: dict[str, Any]
+    hours: dict[str, Any] | None
+    digest: str | None
+    secrets: tuple[str, ...]
+    state: str
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unrouted:
+    """An alert that nobody has been looked for yet."""
+
+    id: int
+    tenant: str
+    patient: str
+    finding: str
+    act: str
+    value: bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message to one subscriber, and the alerts it carries (raw envelopes, oldest first)."""
+
+    id: int
+    name: str
+    rule: str
+    severity: str
+    why: str
+    attempts: int
+    alerts: tuple[bytes, ...]
+
+
+# -- settings of the instance ------------------------------------------------------------------------------------------------
+
+
+async def setting(connection: Connection, name: str) -> Any:
+    """A setting of the instance; None if nobody set it."""
+    return await connection.fetchval("select value from parcours.setting where name = $1", name)
+
+
+async def set_setting(connection: Connection, name: str, value: Any) -> None:
+    """Set it; None removes it."""
+    if value is None:
+        await connection.execute("delete from parcours.setting where name = $1", name)
+        return
+    await connection.execute(
+        "insert into parcours.setting (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value",
+        name, value,
+    )  # fmt: skip
+
+
+# -- subscriptions -----------------------------------------------------------------------------------------------------------
+
+
+async def subscriptions(connection: Connection, tenant: str | None = None) -> list[Subscription]:
+    """Every subscription, oldest first."""
+    rows = await connection.fetch(
+        "select id, tenant, kind, target, role, language, filters, hours, digest, secrets, state, notice"
+        " from parcours.subscription where $1::text is null or tenant = $1 order by created_at, id",
+        tenant,
+    )
+    return [Subscription(**(dict(row) | {"secrets": tuple(row["secrets"])})) for row in rows]
+
+
+async def add_subscription(connection: Connection, one: Subscription) -> None:
+    await connection.execute(
+        "insert into parcours.subscription (id, tenant, kind, target, role, language, filters, hours, digest, secrets)"
+        " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        one.id, one.tenant, one.kind, one.target, one.role, one.language, one.filters, one.hours, one.digest, list(one.secrets),
+    )  # fmt: skip
+    await ring(connection)
+
+
+async def set_state(
+    connection: Connection, number: str, state: str, notice: str | None, tenant: str | None = None
+) -> bool:
+    """Pause, resume or disable; False if there is no such subscription."""
+    done = await connection.execute(
+        "update parcours.subscription set state = $2, notice = $3, failing_since = case when $2 = 'active' then null"
+        " else failing_since end where id = $1 and ($4::text is null or tenant = $4)",
+        number, state, notice, tenant,
+    )  # fmt: skip
+    await ring(connection)
+    return bool(done != "UPDATE 0")
+
+
+async def remove_subscription(connection: Connection, number: str, tenant: str | None = None) -> bool:
+    done = await connection.execute(
+        "delete from parcours.subscription where id = $1 and ($2::text is null or tenant = $2)", number, tenant
+    )
+    return bool(done != "DELETE 0")
+
+
+async def set_secrets(connection: Connection, number: str, secrets: Sequence[str]) -> None:
+    await connection.execute("update parcours.subscription set secrets = $2 where id = $1", number, list(secrets))
+
+
+async def ring(connection: Connection) -> None:
+    """Wake the senders."""
+    await connection.execute("select pg_notify($1, '')", MESSAGES)
+
+
+# -- routing -----------------------------------------------------------------------------------------------------------------
+
+
+async def unrouted(connection: Connection, limit: int) -> list[Unrouted]:
+    """The oldest alerts nobody was looked for, locked."""
+    rows = await connection.fetch(
+        "select id, tenant, patient, coalesce(finding, '') as finding, coalesce(act, '') as act, value, created_at"
+        " from parcours.outbox where routed_at is null order by id limit $1 for update",
+        limit,
+    )
+    return [Unrouted(**dict(row)) for row in rows]
+
+
+async def mark_routed(connection: Connection, ids: Sequence[int]) -> None:
+    await connection.execute("update parcours.outbox set routed_at = now() where id = any($1::bigint[])", list(ids))
+
+
+async def silences(connection: Connection, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], datetime | None]:
+    """Alerts silenced by their last act, and until when (None: until they rise again)."""
+    wanted = list(pairs)
+    rows = await connection.fetch(
+        "select distinct on (a.tenant, a.alert) a.tenant, a.alert, a.kind, a.until from parcours.alert_act a"
+        " join unnest($1::text[], $2::text[]) as w(tenant, alert) using (tenant, alert)"
+        " join parcours.announced s on s.tenant = a.tenant and s.finding = a.alert"
+        " where a.kind = 'silenced' and (a.until > now() or (a.until is null and a.at >= coalesce(s.raised_at, a.at)))"
+        " order by a.tenant, a.alert, a.at desc",
+        [tenant for tenant, _ in wanted], [alert for _, alert in wanted],
+    )  # fmt: skip
+    return {(row["tenant"], row["alert"]): row["until"] for row in rows}
+
+
+async def raised_of_case(connection: Connection, tenant: str, patient: str, case: str) -> list[tuple[str, str | None]]:
+    """Kind and level of the findings of a case that were said and are open."""
+    rows = await connection.fetch(
+        "select f.kind, f.level from parcours.finding f"
+        " where f.tenant = $1 and f.patient = $2 and f.case_id = $3 and f.is_open",
+        tenant, patient, case,
+    )  # fmt: skip
+    return [(row["kind"], row["level"]) for row in rows]
+
+
+async def was_told(connection: Connection, subscription: str, tenant: str, finding: str) -> str | None:
+    """How the last raising of a finding reached a subscriber: 'sent', 'waiting' (not tried yet), or None."""
+    row = await connection.fetchrow(
+        "select m.state, m.attempts from parcours.delivery d join parcours.outbox o on o.id = d.outbox"
+        " join parcours.message m on m.id = d.message where d.subscription = $1 and o.tenant = $2 and o.finding = $3"
+        " and o.act in ('raised', 'revised') order by o.id desc limit 1",
+        subscription, tenant, finding,
+    )  # fmt: skip
+    if row is None:
+        return None
+    return "waiting" if row["state"] in ("waiting", "held") and row["attempts"] == 0 else "sent"
+
+
+async def take_back(connection: Connection, subscription: str, tenant: str, finding: str, why: str) -> None:
+    """What was not said yet of a finding is not said any more; it stays listed, with the reason."""
+    rows = await connection.fetch(
+        "update parcours.delivery d set message = null, muted = $4 from parcours.outbox o, parcours.message m"
+        " where o.id = d.outbox and m.id = d.message and d.subscription = $1 and o.tenant = $2 and o.finding = $3"
+        " and m.state in ('waiting', 'held') and m.attempts = 0 returning m.id",
+        subscription, tenant, finding, why,
+    )  # fmt: skip
+    await connection.execute(
+        "update parcours.message m set state = 'dropped', last_answer = $2 where id = any($1::bigint[])"
+        " and not exists (select 1 from parcours.delivery d where d.message = m.id)",
+        [row["id"] for row in rows], why,
+    )  # fmt: skip
+
+
+async def mute(connection: Connection, subscription: str, outbox: int, why: str) -> None:
+    """An alert a subscriber is not told of, and why: it stays listed."""
+    await connection.execute(
+        "insert into parcours.delivery (subscription, outbox, muted) values ($1, $2, $3) on conflict do nothing",
+        subscription, outbox, why,
+    )  # fmt: skip
+
+
+async def open_group(connection: Connection, subscription: str, group: str) -> int | None:
+    """The message of a group that still takes alerts in."""
+    found: int | None = await connection.fetchval(
+        "select id from parcours.message where subscription = $1 and group_key = $2 and attempts = 0"
+        " and state in ('waiting', 'held') and not_before > now() order by id desc limit 1 for update",
+        subscription, group,
+    )  # fmt: skip
+    return found
+
+
+async def last_of_group(connection: Connection, subscription: str, group: str) -> datetime | None:
+    """When the group was last told."""
+    found: datetime | None = await connection.fetchval(
+        "select max(greatest(not_before, coalesce(sent_at, not_before))) from parcours.message"
+        " where subscription = $1 and group_key = $2 and state in ('waiting', 'delivered')",
+        subscription, group,
+    )  # fmt: skip
+    return found
+
+
+async def new_message(
+    connection: Connection, listener: Subscription, rule: str, group: str, severity: str, not_before: datetime,
+    *, why: str = "raised", held: bool = False, note: str | None = None,
+) -> int:  # fmt: skip
+    """A message without alerts yet, under a name that stays the same at every attempt."""
+    number: int = await connection.fetchval(
+        "insert into parcours.message (name, subscription, tenant, rule, group_key, severity, patients, why, state, not_before,"
+        " last_answer) values ($1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10) returning id",
+        f"msg_{uuid4().hex}", listener.id, listener.tenant, rule, group, severity, why, "held" if held else "waiting",
+        not_before, note,
+    )  # fmt: skip
+    return number
+
+
+async def put_in(
+    connection: Connection, message: int, outbox: int, subscription: str, patient: str, severity: str
+) -> None:
+    """One more alert in a message; the message is as severe as its most severe alert."""
+    await connection.execute(
+        "insert into parcours.delivery (subscription, outbox, message) values ($1, $2, $3) on conflict do nothing",
+        subscription, outbox, message,
+    )  # fmt: skip
+    await connection.execute(
+        "update parcours.message set patients = case when $2 = any(patients) then patients else patients || $2 end,"
+        " severity = case when array_position(array['low','medium','high','critical'], $3)"
+        " > array_position(array['low','medium','high','critical'], severity) then $3 else severity end where id = $1",
+        message, patient, severity,
+    )  # fmt: skip
+
+
+async def messages_lately(connection: Connection, tenant: str, seconds: int) -> int:
+    """How many groups of raised alerts became messages lately; the same group to several subscribers is one."""
+    found: int = await connection.fetchval(
+        "select count(distinct group_key) from parcours.message where tenant = $1 and why = 'raised'"
+        " and created_at > now() - make_interval(secs => $2)",
+        tenant, float(seconds),
+    )  # fmt: skip
+    return found
+
+
+async def messages_since(connection: Connection, tenant: str, role: str, since: datetime) -> int:
+    """How many messages a role was sent since an instant."""
+    found: int = await connection.fetchval(
+        "select count(*) from parcours.message m join parcours.subscription s on s.id = m.subscription"
+        " where m.tenant = $1 and s.role = $2 and m.created_at >= $3 and m.state <> 'dropped'",
+        tenant, role, since,
+    )  # fmt: skip
+    return found
+
+
+# -- sending -----------------------------------------------------------------------------------------------------------------
+
+
+async def claim_messages(connection: Connection, subscription: str, limit: int) -> list[Message]:
+    """Messages due to a subscriber, taken for a while; never one whose patient has an earlier one still waiting.
+
+    Taken is not sent: if whoever took them dies, they are taken again when the lease is over, under the same name.
+    """
+    rows = await connection.fetch(
+        "with due as (select m.id from parcours.message m where m.subscription = $1 and m.state = 'waiting'"
+        " and m.not_before <= now() and not exists (select 1 from parcours.message e where e.subscription = m.subscription"
+        " and e.id < m.id and e.state = 'waiting' and e.patients && m.patients)"
+        " order by m.id limit $2 for update skip locked)"
+        " update parcours.message m set attempts = m.attempts + 1, not_before = now() + $3 from due where m.id = due.id"
+        " returning m.id, m.name, m.rule, m.severity, m.why, m.attempts",
+        subscription, limit, LEASE,
+    )  # fmt: skip
+    if not rows:
+        return []
+    carried = await connection.fetch(
+        "select d.message, o.value from parcours.delivery d join parcours.outbox o on o.id = d.outbox"
+        " where d.message = any($1::bigint[]) order by o.id",
+        [row["id"] for row in rows],
+    )
+    alerts: dict[int, list[bytes]] = {}
+    for one in carried:
+        alerts.setdefault(one["message"], []).append(one["value"])
+    found = [Message(**dict(row), alerts=tuple(alerts.get(row["id"], ()))) for row in rows]
+    return sorted(found, key=lambda message: message.id)
+
+
+async def note_attempt(
+    connection: Connection, message: int, state: str, answer: str, seconds: float, again_at: datetime | None
+) -> None:
+    """What came of an attempt. Only what the receiver accepted is called delivered."""
+    await connection.execute(
+        "insert into parcours.attempt (message, answer, seconds) values ($1, $2, $3)", message, answer[:300], seconds
+    )
+    await connection.execute(
+        "update parcours.message set state = $2, last_answer = $3, not_before = coalesce($4, not_before),"
+        " sent_at = case when $2 = 'delivered' then now() else sent_at end where id = $1",
+        message, state, answer[:300], again_at,
+    )  # fmt: skip
+
+
+async def note_health(connection: Connection, subscription: str, *, works: bool) -> None:
+    """Since when a subscriber fails."""
+    await connection.execute(
+        "update parcours.subscription set failing_since = case when $2 then null else coalesce(failing_since, now()) end"
+        " where id = $1 and ($2 = (failing_since is not null))",
+        subscription, works,
+    )  # fmt: skip
+
+
+async def next_due(connection: Connection) -> datetime | None:
+    """When the next message may be sent."""
+    found: datetime | None = await connection.fetchval(
+        "select min(not_before) from parcours.message m join parcours.subscription s on s.id = m.subscription"
+        " where m.state = 'waiting' and s.state = 'active'"
+    )
+    return found
+
+
+# -- repeating and escalating --------------------------------------------------------------------------------------------------
+
+
+async def unanswered_alerts(connection: Connection) -> list[dict[str, Any]]:
+    """Alerts that are raised and that nobody has taken, silenced or dismissed since."""
+    rows = await connection.fetch(
+        "select s.tenant, s.finding, s.patient, s.n, s.level, coalesce(s.raised_at, s.said_at) as raised_at, s.said_at,"
+        " o.id as outbox, o.value, (select max(r.at) from parcours.reminder r where r.tenant = s.tenant"
+        "  and r.finding = s.finding and r.kind like 'repeat%') as repeated_at,"
+        " (select count(*) from parcours.reminder r where r.tenant = s.tenant and r.finding = s.finding"
+        "  and r.kind like 'repeat%' and r.at >= coalesce(s.raised_at, s.said_at)) as repeats"
+        " from parcours.announced s join lateral (select id, value, created_at from parcours.outbox o where o.tenant = s.tenant"
+        "  and o.finding = s.finding and o.act in ('raised', 'revised') order by id desc limit 1) o on true"
+        " where s.is_raised and not exists (select 1 from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding"
+        "  and (a.kind <> 'silenced' or a.until is null or a.until > now()) and a.at >= coalesce(s.raised_at, s.said_at))"
+        " and o.created_at > now() - interval '60 days'"
+    )
+    return [dict(row) for row in rows]
+
+
+async def remember(connection: Connection, tenant: str, finding: str, n: int, kind: str) -> bool:
+    """Note that something was repeated or escalated; False if it was already."""
+    done = await connection.execute(
+        "insert into parcours.reminder (tenant, finding, n, kind) values ($1, $2, $3, $4) on conflict do nothing",
+        tenant, finding, n, kind,
+    )  # fmt: skip
+    return bool(done == "INSERT 0 1")
+
+
+# -- reading for people --------------------------------------------------------------------------------------------------------
+
+ALERT = """
+select s.tenant, s.finding as alert, s.patient, s.n, s.level, s.is_raised, s.said_at, coalesce(s.raised_at, s.said_at) as raised_at,
+    s.cause, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons, o.number,
+    a.kind as act, a.by as act_by, a.at as act_at, a.until as act_until, a.reason as act_reason
+from parcours.announced s
+left join parcours.finding f on f.tenant = s.tenant and f.id = s.finding
+left join lateral (select number from parcours.outbox o where o.tenant = s.tenant and o.finding = s.finding
+    order by id desc limit 1) o on true
+left join lateral (select * from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding
+    and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a on true
+"""
+
+
+def alert_state(row: Any, now: datetime) -> str:
+    """raised, acknowledged, silenced, dismissed or resolved."""
+    if not row["is_raised"]:
+        return "resolved"
+    if row["act"] == "silenced" and row["act_until"] is not None and row["act_until"] <= now:
+        return "raised"
+    return row["act"] or "raised"
+
+
+async def alerts(
+    connection: Connection, tenant: str | None, *, raised_only: bool = False, department: str | None = None,
+    departments: Sequence[str] | None = None, limit: int = 1_000, after: int | None = None,
+) -> list[Any]:  # fmt: skip
+    """What was said and what people did with it, the newest first."""
+    return list(
+        await connection.fetch(
+            ALERT + " where ($1::text is null or s.tenant = $1) and (not $2 or s.is_raised)"
+            " and ($3::text is null or f.department = $3) and ($6::text[] is null or f.department = any($6))"
+            " and ($5::bigint is null or o.number < $5)"
+            " order by s.said_at desc, s.finding limit $4",
+            tenant, raised_only, department, limit, after, None if departments is None else list(departments),
+        )
+    )  # fmt: skip
+
+
+async def alert(connection: Connection, tenant: str | None, finding: str) -> list[Any]:
+    """One alert, in every tenant that has one of that id."""
+    return list(
+        await connection.fetch(ALERT + " where s.finding = $2 and ($1::text is null or s.tenant = $1)", tenant, finding)
+    )
+
+
+async def deliveries(
+    connection: Connection, tenant: str | None, state: str | None, limit: int = 500
+) -> list[dict[str, Any]]:
+    """Messages and what became of them, the newest first; and alerts that went into none, with the reason."""
+    rows = await connection.fetch(
+        "select m.id, m.name, m.tenant, m.subscription, s.kind, m.rule, m.group_key, m.severity, m.why, m.state, m.attempts,"
+        " m.last_answer, m.created_at, case when m.state = 'waiting' then m.not_before end as next_try_at, m.sent_at,"
+        " (select count(*) from parcours.delivery d where d.message = m.id) as alerts"
+        " from parcours.message m join parcours.subscription s on s.id = m.subscription"
+        " where ($1::text is null or m.tenant = $1) and ($2::text is null or m.state = $2) order by m.id desc limit $3",
+        tenant, state, limit,
+    )  # fmt: skip
+    found = [dict(row) for row in rows]
+    if state in (None, "muted"):
+        muted = await connection.fetch(
+            "select null::bigint as id, o.finding as name, o.tenant, d.subscription, s.kind, null as rule, null as group_key,"
+            " null as severity, o.act as why, 'muted' as state, 0 as attempts, d.muted as last_answer, o.created_at,"
+            " null::timestamptz as next_try_at, null::timestamptz as sent_at, 1 as alerts from parcours.delivery d"
+            " join parcours.outbox o on o.id = d.outbox join parcours.subscription s on s.id = d.subscription"
+            " where d.message is null and ($1::text is null or o.tenant = $1) order by o.id desc limit $2",
+            tenant, limit,
+        )  # fmt: skip
+        found += [dict(row) for row in muted]
+    return found
+
+
+async def attempts(connection: Connection, message: int) -> list[dict[str, Any]]:
+    rows = await connection.fetch(
+        "select at, answer, seconds from parcours.attempt where message = $1 order by at", message
+    )
+    return [dict(row) for row in rows]
+
+
+async def release_held(connection: Connection, tenant: str | None, *, send: bool) -> int:
+    """Send held messages after all, or drop them; how many."""
+    done = await connection.execute(
+        "update parcours.message set state = $2, not_before = least(not_before, now()), last_answer = $3"
+        " where state = 'held' and ($1::text is null or tenant = $1)",
+        tenant, "waiting" if send else "dropped", None if send else "dropped by hand",
+    )  # fmt: skip
+    await ring(connection)
+    return int(done.rpartition(" ")[2])
+
+
+async def send_again(connection: Connection, subscription: str | None, message: int | None) -> int:
+    """Failed messages wait again, from the start of their schedule; how many."""
+    done = await connection.execute(
+        "update parcours.message set state = 'waiting', attempts = 0, not_before = now() where state in ('failed', 'waiting')"
+        " and ($1::text is null or subscription = $1) and ($2::bigint is null or id = $2)",
+        subscription, message,
+    )  # fmt: skip
+    await ring(connection)
+    return int(done.rpartition(" ")[2])
+
+
+async def quality(connection: Connection, tenant: str | None) -> list[dict[str, Any]]:
+    """Of each rule, department and month: what was raised, what people found useful, what they dismissed.
+
+    Useful: taken on, or resolved without having been dismissed. Undecided ones count for neither.
+    """
+    rows = await connection.fetch(
+        "select s.tenant, split_part(s.finding, ':', 1) as rule, coalesce(f.department, '') as department,"
+        " to_char(coalesce(s.raised_at, s.said_at), 'YYYY-MM') as month, count(*) as raised,"
+        " count(*) filter (where d.dismissed) as dismissed,"
+        " count(*) filter (where not d.dismissed and (d.taken or (not s.is_raised and s.cause is distinct from 'corrected'))) as useful,"
+        " count(*) filter (where not s.is_raised and s.cause = 'corrected') as corrected"
+        " from parcours.announced s left join parcours.finding f on f.tenant = s.tenant and f.id = s.finding"
+        " cross join lateral (select coalesce(bool_or(a.kind = 'dismissed'), false) as dismissed,"
+        "  coalesce(bool_or(a.kind = 'acknowledged'), false) as taken from parcours.alert_act a"
+        "  where a.tenant = s.tenant and a.alert = s.finding) d"
+        " where $1::text is null or s.tenant = $1 group by 1, 2, 3, 4 order by 1, 4 desc, 2, 3",
+        tenant,
+    )  # fmt: skip
+    found = []
+    for row in rows:
+        decided = row["useful"] + row["dismissed"]
+        found.append(dict(row) | {"useful_share": round(row["useful"] / decided, 3) if decided else None})
+    return found
+
+
+async def said_after(connection: Connection, tenant: str, number: int, limit: int) -> list[tuple[int, bytes]]:
+    """What was said to a tenant after a number, in order."""
+    rows = await connection.fetch(
+        "select number, value from parcours.outbox where tenant = $1 and number > $2 order by number limit $3",
+        tenant, number, limit,
+    )  # fmt: skip
+    return [(row["number"], row["value"]) for row in rows]
+
+
+async def last_number(connection: Connection, tenant: str) -> int:
+    found: int = await connection.fetchval(
+        "select coalesce(max(last), 0) from parcours.alert_number where tenant = $1", tenant
+    )
+    return found

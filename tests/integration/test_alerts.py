@@ -1,0 +1,301 @@
+"""From what is said to whom it reaches: rules, groups, webhooks that misbehave, the brake, people's acts."""
+
+import asyncio
+import inspect
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import orjson
+import pytest
+
+from services import acting
+from services import tables_alerts as tables
+from services.log import LogWriter
+from services.notifier import sending, webhooks
+from services.notifier.routing import Router, hold, remind
+from services.notifier.sending import Sender, Ways
+from services.notifier.webhooks import Answer, Forbidden, check_address, new_secret, resolved
+from services.tables_alerts import Subscription
+from tests.builders import MONDAY, Said, lines, said, worked
+from tests.line import Line
+from tests.receiver import Receiver
+
+PLAIN = 'version = "t"\n[[rule]]\nid = "all"\nfindings = ["bounced_case", "unanswered_claim", "missed_clock"]\n'
+GROUPED = PLAIN + 'group_by = ["department"]\nwait = "1s"\n'
+
+
+def bounced(patient: str, department: str = "A") -> list[Said]:
+    case = f"c-{patient}"
+    return [worked(name, case).of(patient, "default") for name in (department, "B", department)]
+
+
+def webhook(receiver: Receiver, **more: object) -> Subscription:
+    receiver.secret = new_secret()
+    one = Subscription(
+        "s1", "default", "webhook", receiver.url, "team", "en", {}, None, None, (receiver.secret,), "active"
+    )
+    return replace(one, **more)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def notified(line: Line, rules: str, *subscribers: Subscription) -> AsyncIterator[Sender]:
+    """A notifier at work on a line."""
+    async with line.pool.acquire() as connection:
+        await tables.set_setting(connection, "rules", rules)
+        await tables.set_setting(connection, "allowed_hosts", ["127.0.0.1"])
+        for one in subscribers:
+            await tables.add_subscription(connection, one)
+    sender = Sender(line.pool, Ways(httpx2.AsyncClient(trust_env=False), "http://here"))
+    task = asyncio.create_task(sender.run())
+    try:
+        yield sender
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: object, seconds: float = 15.0) -> None:
+    """Wait for something to be so."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()  # type: ignore[operator]
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.02)
+
+
+numbers = itertools.count()
+
+
+async def say(line: Line, *facts: Said) -> None:
+    await line.publish(lines(*(fact.named(f"f-{next(numbers):05d}") for fact in facts)))
+    await line.project()
+
+
+async def deliveries(line: Line, state: str | None = None) -> list[dict[str, object]]:
+    async with line.pool.acquire() as connection:
+        return await tables.deliveries(connection, None, state)
+
+
+async def test_an_alert_arrives_signed_once_and_says_no_word_of_a_patient(line: Line) -> None:
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver)):
+        await say(
+            line, said("contact.received", contact="m1", channel="phone", text="my words", case="c-p1"), *bounced("p1")
+        )
+
+        await until(lambda: len(receiver.taken) == 1)
+        await until(lambda: _done(line, 1))
+
+    (one,) = receiver.taken
+    assert one.genuine
+    assert one.body["type"] == "parcours.alert.raised.v1"
+    assert one.body["data"]["alerts"][0]["alert"] == "bounced_case:p1:c-p1:1"
+    assert "my words" not in str(one.body)
+
+
+async def _done(line: Line, n: int, state: str = "delivered") -> bool:
+    return len(await deliveries(line, state)) == n
+
+
+async def test_a_department_that_closes_is_one_message_and_everything_is_listed(line: Line) -> None:
+    async with Receiver() as receiver, notified(line, GROUPED, webhook(receiver)):
+        await say(line, *(fact for n in range(200) for fact in bounced(f"p{n}")))
+
+        await until(lambda: _done(line, 1))
+
+    (one,) = receiver.taken
+    assert one.body["data"]["count"] == 200
+    async with line.pool.acquire() as connection:
+        assert len(await tables.alerts(connection, "default", raised_only=True)) == 200
+
+
+async def test_what_fails_is_tried_again_under_the_same_name(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SCHEDULE", (timedelta(seconds=0.05),) * 6)
+    monkeypatch.setattr(webhooks, "LIMIT", 0.3)
+    answers = [500, "reset", "hang", (302, {"location": "http://169.254.169.254/"}), (429, {"retry-after": "1"}), 200]
+    async with Receiver(answer=lambda n: answers[min(n, 5)]) as receiver, notified(line, PLAIN, webhook(receiver)):
+        await say(line, *bounced("p1"))
+
+        await until(lambda: _done(line, 1))
+
+    assert len(receiver.taken) == 6
+    assert len({one.name for one in receiver.taken}) == 1
+    assert all(one.genuine for one in receiver.taken)
+    (told,) = await line.fetch(
+        "select array_agg(answer order by at) as a, max(at) - min(at) as took from parcours.attempt"
+    )
+    assert told["a"][3].startswith("302")
+    assert told["a"][5] == "200"
+    assert told["took"] >= timedelta(seconds=1)  # Retry-After was honoured
+
+
+async def test_410_disables_and_a_schedule_that_is_over_pauses(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SCHEDULE", (timedelta(seconds=0.01),))
+    async with Receiver(answer=lambda _: 410) as gone, Receiver(answer=lambda _: 503) as dead:
+        first, second = webhook(gone), replace(webhook(dead), id="s2")
+        async with notified(line, PLAIN, first, second):
+            await say(line, *bounced("p1"))
+
+            await until(lambda: _done(line, 2, "failed"))
+            await say(line, *bounced("p2"))
+            await until(lambda: _done(line, 1, "waiting"))
+
+    rows = {row["id"]: row["state"] for row in await line.fetch("select id, state from parcours.subscription")}
+    assert rows == {"s1": "disabled", "s2": "paused"}
+    assert len(dead.taken) == 2
+
+
+async def test_a_slow_subscriber_delays_nobody_else(line: Line) -> None:
+    async with Receiver(answer=lambda _: "hang") as slow, Receiver() as quick:
+        async with notified(line, PLAIN, webhook(slow), replace(webhook(quick), id="s2")):
+            await say(line, *bounced("p1"), *bounced("p2"))
+
+            await until(lambda: len(quick.taken) == 2, 5)
+
+
+async def test_a_patients_alerts_come_in_their_order(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SCHEDULE", (timedelta(seconds=0.05),) * 9)
+    async with Receiver(answer=lambda n: 500 if n < 3 else 200) as receiver, notified(line, PLAIN, webhook(receiver)):
+        await say(line, *bounced("p1"))
+        await until(lambda: len(receiver.taken) >= 1)
+        await say(line, worked("B", "c-p1").of("p1", "default").on(MONDAY + timedelta(days=1)))  # it rises to B3
+        await say(line, *bounced("p2"))
+
+        await until(lambda: _done(line, 3))
+
+    good = [one.body["data"]["alerts"][0] for one in receiver.taken]
+    p1 = [alert["n"] for alert in good if alert["patient"] == "p1"]
+    assert p1 == sorted(p1)
+    assert p1[-1] == 2
+
+
+async def test_both_secrets_sign_while_one_is_changed(line: Line) -> None:
+    old = new_secret()
+    async with Receiver() as receiver:
+        one = webhook(receiver)
+        receiver.secret = old
+        async with notified(line, PLAIN, replace(one, secrets=(new_secret(), old))):
+            await say(line, *bounced("p1"))
+            await until(lambda: len(receiver.taken) == 1)
+    assert receiver.taken[0].genuine
+
+
+async def test_an_alert_that_is_over_before_it_was_said_is_not_said_and_stays_listed(line: Line) -> None:
+    late = {"zone": "UTC", "country": None, "from": "03:00", "to": "03:01"}
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver, hours=late)):
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1, "waiting"))
+        await say(
+            line, said("case.closed", case="c-p1", reason="answered").of("p1", "default").on(MONDAY + timedelta(days=1))
+        )
+
+        await until(lambda: _done(line, 1, "dropped"))
+        assert len(await deliveries(line, "muted")) == 2
+    assert receiver.taken == []
+
+
+async def test_a_person_takes_it_silences_it_and_nobody_is_reminded(line: Line) -> None:
+    rules = PLAIN + 'repeat = "1s"\nescalate_after = "1s"\nescalate_to = ["head"]\n'
+    async with Receiver() as receiver, Receiver() as head:
+        async with notified(
+            line, PLAIN, webhook(receiver), replace(webhook(head), id="s2", role="head", filters={"rules": ["none"]})
+        ):
+            await say(line, *bounced("p1"), *bounced("p2"))
+            await until(lambda: len(receiver.taken) == 2)
+            log = LogWriter(line.kafka)
+            facts = [
+                acting.fact(
+                    "default",
+                    patient,
+                    f"bounced_case:{patient}:c-{patient}:1",
+                    acting.Wish(kind, "mme. lambert"),
+                    datetime.now(UTC),
+                )
+                for patient, kind in (("p1", "acknowledged"),)
+            ]
+            await log.close()
+            await line.publish([orjson.dumps(fact) for fact in facts])
+            await line.project()
+            async with line.pool.acquire() as connection:
+                await tables.set_setting(connection, "rules", rules)
+            await remind(line.pool, Router(line.pool), datetime.now(UTC))
+
+            await until(lambda: len(head.taken) >= 1)
+            await asyncio.sleep(0.3)
+
+    assert {one.body["data"]["alerts"][0]["patient"] for one in head.taken} == {"p2"}
+    reminded = [one for one in receiver.taken if one.body["data"]["why"] == "repeated"]
+    assert {one.body["data"]["alerts"][0]["patient"] for one in reminded} == {"p2"}
+    states = {row["patient"]: tables.alert_state(row, datetime.now(UTC)) for row in await _alerts(line)}
+    assert states == {"p1": "acknowledged", "p2": "raised"}
+
+
+async def _alerts(line: Line) -> list[object]:
+    async with line.pool.acquire() as connection:
+        return await tables.alerts(connection, "default")
+
+
+async def test_too_many_at_once_hold_everything_and_say_so_to_the_administrators(line: Line) -> None:
+    rules = PLAIN.replace("[[rule]]", "raises_a_minute = 5\n[[rule]]")
+    async with Receiver() as team, Receiver() as admin:
+        slow = {"zone": "UTC", "country": None, "from": "03:00", "to": "03:01"}
+        async with notified(
+            line,
+            rules,
+            webhook(team, hours=slow),
+            replace(webhook(admin), id="s2", role="admin", filters={"rules": ["none"]}),
+        ):
+            await say(line, *(fact for n in range(10) for fact in bounced(f"p{n}")))
+
+            await until(lambda: len(admin.taken) == 1)
+            assert len(await deliveries(line, "held")) == 10
+            assert admin.taken[0].body["type"] == "parcours.alerts.notice"
+            assert "10 messages within a minute" in admin.taken[0].body["data"]["notice"]
+
+
+async def test_the_brake_holds_by_hand_and_lets_go(line: Line) -> None:
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver)):
+        async with line.pool.acquire() as connection:
+            await hold(connection, "me", "a wrong import", datetime.now(UTC))
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1, "held"))
+        async with line.pool.acquire() as connection:
+            await tables.set_setting(connection, "brake", None)
+            assert await tables.release_held(connection, None, send=True) == 1
+
+        await until(lambda: len(receiver.taken) == 1)
+
+
+async def test_an_urgent_claim_speaks_for_its_case(line: Line) -> None:
+    rules = PLAIN + '[[inhibit]]\nby = ["unanswered_claim"]\nmutes = ["bounced_case"]\n'
+    claim = said("claim.registered", claim="k1", kind="complaint", case="c-p1", jurisdiction="us-cms").of(
+        "p1", "default"
+    )
+    later = [fact.on(MONDAY + timedelta(days=20 + n)) for n, fact in enumerate(bounced("p1"))]
+    async with Receiver() as receiver, notified(line, rules, webhook(receiver)):
+        await say(line, claim.on(MONDAY), worked("A", "c-p1").of("p1", "default").on(MONDAY + timedelta(days=15)))
+        await say(line, *later)
+
+        await until(lambda: _done(line, 1, "muted"))
+    assert "bounced_case" not in {one.body["data"]["alerts"][0]["rule"] for one in receiver.taken}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://10.0.0.1/", "https://169.254.169.254/",
+     "https://[::ffff:127.0.0.1]/", "https://0.0.0.0/", "https://192.168.1.1/", "ftp://example.org/", "https://user:pw@example.org/"],
+)  # fmt: skip
+async def test_webhooks_never_go_into_our_own_house(url: str) -> None:
+    with pytest.raises(Forbidden):
+        await resolved(*check_address(url, frozenset()), frozenset())
+
+
+def test_retry_after_is_honoured_and_the_schedule_ends() -> None:
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+
+    assert sending.next_try(1, Answer(ok=False, text="", again_in=3_600), now) == now + timedelta(hours=1)
+    assert sending.next_try(len(sending.SCHEDULE) + 1, Answer(ok=False, text=""), now) is None
