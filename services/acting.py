@@ -56,8 +56,10 @@ def fact(tenant: str, patient: str, alert: str, wish: Wish, at: datetime) -> dic
     return content
 
 
-async def act(log: LogWriter, targets: Sequence[tuple[str, str, str]], wish: Wish) -> list[Written]:
+async def act(
+    log: LogWriter, targets: Sequence[tuple[str, str, str]], wish: Wish, topic: str = EVENTS
+) -> list[Written]:
     """Write an act on some alerts (tenant, patient, alert) to the log. Raises `NotAnAct`, `LogUnavailable`."""
     at = datetime.now(UTC)
     facts = [fact(tenant, patient, alert, wish, at) for tenant, patient, alert in targets]
-    return await log.write(EVENTS, [Outgoing(orjson.dumps(one), one["partitionkey"].encode()) for one in facts])
+    return await log.write(topic, [Outgoing(orjson.dumps(one), one["partitionkey"].encode()) for one in facts])

@@ -28,6 +28,7 @@ from services.log import LogWriter, ensure_topics
 from services.notifier.relay import Relay
 from services.notifier.sending import Sender, ways
 from services.projector.rebuild import Rebuilding, rebuild
+from services.query.app import add_query
 from services.settings import ALERTS, EVENTS, Settings
 from services.tables import (
     Generation,
@@ -259,19 +260,9 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
 async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) -> AsyncIterator[None]:
     one, options = instance.settings, instance.options
     policy = instance.generation.policy
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app(writer, pool, lambda: policy, clock=options.clock),
-            host=HOST,
-            port=port,
-            log_level="error",
-            loop="none",
-            http="httptools",
-            lifespan="off",
-            timeout_keep_alive=30,
-            h11_max_incomplete_event_size=64 * 1024,
-        )
-    )
+    api = app(writer, pool, lambda: policy, clock=options.clock)
+    bells = add_query(api, pool, writer)
+    server = http_server(api, HOST, port)
     clock, relay = Clock(writer, pool, one.partitions), Relay(writer, pool)
     sender = Sender(pool, ways(instance.api))
     instance.children += [_projector(instance, number) for number in range(options.projectors)]
@@ -294,8 +285,26 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         server.should_exit = True
         for task in tasks[1:]:
             task.cancel()
+        await bells.close()
         await asyncio.gather(*(child.stop() for child in instance.children))
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def http_server(api: Any, host: str, port: int) -> uvicorn.Server:
+    """The HTTP server of an instance; `serve` runs it."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            api,
+            host=host,
+            port=port,
+            log_level="error",
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=3,
+        )
+    )
 
 
 async def serve(server: uvicorn.Server) -> None:

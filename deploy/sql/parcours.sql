@@ -137,6 +137,18 @@ create table if not exists parcours.reminder (
     primary key (tenant, finding, n, kind)
 );
 
+-- Who read which patient's file, when, and why.
+create table if not exists parcours.access (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    who text not null,
+    tenant text not null,
+    patient text not null,
+    what text not null,
+    why text
+);
+create index if not exists access_by_patient on parcours.access (tenant, patient, at);
+
 -- What people decided about parked records survives a rebuild.
 create table if not exists parcours.parked_decision (
     digest bytea primary key,

@@ -27,9 +27,9 @@ from services.command_line.showing import (
 )
 from services.notifier.hours import Hours, InvalidHours
 from services.notifier.sending import deliver, ways
-from services.notifier.webhooks import Forbidden, check_address, new_secret
 from services.tables import connected
 from services.tables_alerts import Message, Subscription
+from services.webhook_addresses import Forbidden, check_address, new_secret
 
 KINDS = ("kafka", "webhook", "sse", "email", "apprise")
 FOR_PEOPLE = ("email", "apprise")

@@ -1,25 +1,17 @@
 """Webhooks by the Standard Webhooks specification: signed, thin, never into our own house."""
 
 import asyncio
-import base64
-import ipaddress
-import secrets
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
 
 import httpx2
 from standardwebhooks.webhooks import Webhook
 
+from services.webhook_addresses import Forbidden, check_address, resolved
+
 LIMIT = 15.0
 LONGEST_ANSWER = 4_096
-PORTS = {"https": 443, "http": 80}
-
-
-class Forbidden(ValueError):
-    """An address webhooks may not go to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +24,6 @@ class Answer:
     again_in: float | None = None
 
 
-def new_secret() -> str:
-    """A secret as the specification writes it."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
 def signed(name: str, body: bytes, keys: tuple[str, ...], at: datetime) -> dict[str, str]:
     """The headers of a message; while a secret is changed, both sign."""
     # the library takes the time as naive UTC
@@ -46,38 +33,6 @@ def signed(name: str, body: bytes, keys: tuple[str, ...], at: datetime) -> dict[
         "content-type": "application/json", "user-agent": "Parcours", "webhook-id": name,
         "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signatures,
     }  # fmt: skip
-
-
-def check_address(url: str, allowed: frozenset[str]) -> tuple[str, int]:
-    """Host and port of a webhook's address. Raises `Forbidden` for what is no web address, or plain http to a stranger."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        raise Forbidden("the address has no valid port") from None
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise Forbidden("the address must begin with https:// and name a host")
-    if parts.username or parts.password:
-        raise Forbidden("the address must hold no user name or password")
-    host = parts.hostname.lower()
-    if parts.scheme == "http" and host not in allowed:
-        raise Forbidden(f"plain http only to hosts an administrator allowed: parcours subscription allow-host {host}")
-    return host, port or PORTS[parts.scheme]
-
-
-async def resolved(host: str, port: int, allowed: frozenset[str]) -> str:
-    """An address of the host; every one it has must be public, unless an administrator allowed the host. Raises `Forbidden`."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    if host not in allowed:
-        for text in addresses:
-            address = ipaddress.ip_address(text.partition("%")[0])
-            mapped = getattr(address, "ipv4_mapped", None) or address
-            if not mapped.is_global or mapped.is_multicast:
-                raise Forbidden(
-                    f"{host} is not a public address; an administrator can allow it: parcours subscription allow-host {host}"
-                )
-    return addresses[0]
 
 
 async def post(

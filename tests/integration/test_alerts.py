@@ -18,8 +18,9 @@ from services.log import LogWriter
 from services.notifier import sending, webhooks
 from services.notifier.routing import Router, hold, remind
 from services.notifier.sending import Sender, Ways
-from services.notifier.webhooks import Answer, Forbidden, check_address, new_secret, resolved
+from services.notifier.webhooks import Answer
 from services.tables_alerts import Subscription
+from services.webhook_addresses import Forbidden, check_address, new_secret, resolved
 from tests.builders import MONDAY, Said, lines, said, worked
 from tests.line import Line
 from tests.receiver import Receiver

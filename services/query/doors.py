@@ -1,0 +1,127 @@
+"""The door of the API: whose token, which role, how long to wait for one's own writes; refusals are problem documents."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException as StarletteException
+
+from services.guests import Guests, Problem, problem
+from services.log import LogUnavailable, LogWriter
+from services.security import Bearer
+from services.settings import EVENTS
+from services.tables import AWAY, Connection, NoGeneration, Pool
+
+LONGEST_WAIT = 10.0
+RANKS = {"emitter": 0, "reader": 1, "operator": 2, "admin": 3}
+
+
+@dataclass
+class Door:
+    """What every route needs: the pool, the log, and who may come in."""
+
+    pool: Pool
+    log: LogWriter
+    guests: Guests
+    topic: str = EVENTS
+
+    async def let_in(self, request: Request, role: str = "reader") -> Bearer:
+        """Whom the request's token stands for, with at least a role. Raises `Problem`."""
+        who = await self.guests.let_in(request.headers.get("authorization"))
+        if RANKS[who.role] < RANKS[role]:
+            raise Problem(403, "Role needed", f"this needs the role {role}, the token has {who.role}")
+        await self._wait_for(request.query_params.get("after"))
+        return who
+
+    async def _wait_for(self, after: str | None) -> None:
+        """Read your writes: wait until the tables include partition:offset. Raises `Problem` 422 or 503."""
+        if after is None:
+            return
+        number, _, offset = after.partition(":")
+        if not (number.isdecimal() and offset.isdecimal() and len(number) < 6 and len(offset) < 19):
+            raise Problem(
+                422, "Not a place in the log", "after must be PARTITION:OFFSET, as intake answered it", "after"
+            )
+        async with self.pool.acquire() as connection:
+            known = await connection.fetchval(
+                "select count(*) from parcours.checkpoint where partition = $1", int(number)
+            )
+        if not known:
+            raise Problem(422, "Not a place in the log", f"there is no partition {number}", "after")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LONGEST_WAIT
+        while True:
+            async with self.pool.acquire() as connection:
+                at = await connection.fetchval(
+                    "select next_offset from parcours.checkpoint where partition = $1", int(number)
+                )
+                left = await connection.fetchval("select exists (select 1 from parcours.inbox)")
+            if at > int(offset) and not left:
+                return
+            if loop.time() > deadline:
+                raise Problem(503, "Not read yet", f"the tables do not include {after} after {LONGEST_WAIT:.0f} s")
+            await asyncio.sleep(0.01)
+
+
+def answer(
+    request: Request, value: Any, headers: dict[str, str] | None = None, link_next: str | None = None
+) -> Response:
+    """JSON with an entity tag; 304 to whoever has it already."""
+    body = orjson.dumps(value, option=orjson.OPT_UTC_Z)
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    said = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"} | (headers or {})
+    if link_next is not None:
+        said["Link"] = f'<{link_next}>; rel="next"'
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers=said)
+    return Response(body, 200, said, "application/json")
+
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+
+
+def add_problems(api: FastAPI) -> None:
+    """Everything that is refused or fails is a problem document, and tells nothing of the inside."""
+
+    async def ours(_: Request, wrong: Any) -> Response:
+        return problem(wrong)
+
+    async def framework(_: Request, wrong: Any) -> Response:
+        titles = {404: "Not found", 405: "Method not allowed"}
+        title = titles.get(wrong.status_code, "Refused")
+        found = problem(Problem(wrong.status_code, title, str(wrong.detail)))
+        found.headers.update(wrong.headers or {})
+        return found
+
+    async def invalid(_: Request, wrong: Any) -> Response:
+        first = wrong.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        return problem(Problem(422, "Not valid", f"{where}: {first['msg']}", where, str(first["msg"])))
+
+    async def away(_: Request, wrong: Any) -> Response:
+        return problem(Problem(503, "Not now", f"a server is away ({type(wrong).__name__})"))
+
+    async def empty(_: Request, wrong: Any) -> Response:
+        return problem(Problem(503, "Not now", str(wrong)))
+
+    api.add_exception_handler(Problem, ours)
+    api.add_exception_handler(HTTPException, framework)
+    api.add_exception_handler(StarletteException, framework)
+    api.add_exception_handler(RequestValidationError, invalid)
+    for kind in (*AWAY, LogUnavailable):
+        api.add_exception_handler(kind, away)
+    api.add_exception_handler(NoGeneration, empty)
+
+
+async def note_access(connection: Connection, who: str, tenant: str, patient: str, what: str, why: str | None) -> None:
+    """A patient's file was read: by whom, when, what of it, why."""
+    await connection.execute(
+        "insert into parcours.access (who, tenant, patient, what, why) values ($1, $2, $3, $4, $5)",
+        who, tenant, patient, what, why,
+    )  # fmt: skip

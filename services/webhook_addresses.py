@@ -1,0 +1,51 @@
+"""Where webhooks may go, and the secrets they are signed with: never into our own house unless an administrator said so."""
+
+import asyncio
+import base64
+import ipaddress
+import secrets
+import socket
+from urllib.parse import urlsplit
+
+PORTS = {"https": 443, "http": 80}
+
+
+class Forbidden(ValueError):
+    """An address webhooks may not go to."""
+
+
+def new_secret() -> str:
+    """A secret as the specification writes it."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def check_address(url: str, allowed: frozenset[str]) -> tuple[str, int]:
+    """Host and port of a webhook's address. Raises `Forbidden` for what is no web address, or plain http to a stranger."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        raise Forbidden("the address has no valid port") from None
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise Forbidden("the address must begin with https:// and name a host")
+    if parts.username or parts.password:
+        raise Forbidden("the address must hold no user name or password")
+    host = parts.hostname.lower()
+    if parts.scheme == "http" and host not in allowed:
+        raise Forbidden(f"plain http only to hosts an administrator allowed: parcours subscription allow-host {host}")
+    return host, port or PORTS[parts.scheme]
+
+
+async def resolved(host: str, port: int, allowed: frozenset[str]) -> str:
+    """An address of the host; every one it has must be public, unless an administrator allowed the host. Raises `Forbidden`."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+    if host not in allowed:
+        for text in addresses:
+            address = ipaddress.ip_address(text.partition("%")[0])
+            mapped = getattr(address, "ipv4_mapped", None) or address
+            if not mapped.is_global or mapped.is_multicast:
+                raise Forbidden(
+                    f"{host} is not a public address; an administrator can allow it: parcours subscription allow-host {host}"
+                )
+    return addresses[0]
