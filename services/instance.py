@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import psutil
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from deploy.embedded import kafka_server, postgres_server
 from deploy.embedded.server_process import EmbeddedServerError, is_taken, pick_ports, write_whole
@@ -33,6 +34,7 @@ from services.settings import ALERTS, EVENTS, Settings
 from services.tables import (
     Generation,
     OtherVersion,
+    Pool,
     active_generation,
     connected,
     ensure_base,
@@ -216,7 +218,7 @@ def choose_port(one: Settings, wanted: int | None) -> int:
 
 async def prepare(one: Settings, servers: Servers, policy: Policy | None, *, clock_rule: bool) -> Generation:
     """Topics and tables, made where they are missing; tables of another version are made anew, aside, before anybody reads them."""
-    await ensure_topics(servers.kafka_address, [EVENTS, ALERTS], one.partitions)
+    await ensure_topics(servers.kafka_address, [EVENTS, ALERTS], one.partitions, one.replication)
     async with connected(servers.postgres_url, "up") as connection:
         await ensure_base(connection)
         try:
@@ -259,9 +261,7 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
 @asynccontextmanager
 async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) -> AsyncIterator[None]:
     one, options = instance.settings, instance.options
-    policy = instance.generation.policy
-    api = app(writer, pool, lambda: policy, clock=options.clock)
-    bells = add_query(api, pool, writer)
+    api, close_api = await api_of(pool, writer, clock=options.clock)
     server = http_server(api, HOST, port)
     clock, relay = Clock(writer, pool, one.partitions), Relay(writer, pool)
     sender = Sender(pool, ways(instance.api))
@@ -285,9 +285,19 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         server.should_exit = True
         for task in tasks[1:]:
             task.cancel()
-        await bells.close()
+        await close_api()
         await asyncio.gather(*(child.stop() for child in instance.children))
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def api_of(pool: Pool, writer: LogWriter, *, clock: bool) -> tuple[FastAPI, Callable[[], Awaitable[None]]]:
+    """Every HTTP door on one app, and how to close what it keeps open."""
+    async with pool.acquire() as connection:
+        generation = await active_generation(connection)
+    policy = generation.policy if generation else Policy()
+    api = app(writer, pool, lambda: policy, clock=clock)
+    bells = add_query(api, pool, writer)
+    return api, bells.close
 
 
 def http_server(api: Any, host: str, port: int) -> uvicorn.Server:

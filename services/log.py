@@ -26,6 +26,7 @@ TOPIC_CONFIG: Final[Mapping[str, str]] = {
     "max.message.bytes": str(MAX_RECORD),
 }
 ONE_NODE: Final[Mapping[str, str]] = {"flush.messages": "1"}
+SEVERAL_NODES: Final[Mapping[str, str]] = {"min.insync.replicas": "2"}
 HEADERS: Final = (("content-type", CONTENT_TYPE.encode()),)
 
 
@@ -74,7 +75,7 @@ async def ensure_topics(servers: str, topics: Sequence[str], partitions: int, re
 
 
 async def _ensure(admin: AIOKafkaAdminClient, topic: str, partitions: int, replication: int) -> None:
-    config = dict(TOPIC_CONFIG) | (dict(ONE_NODE) if replication == 1 else {})
+    config = dict(TOPIC_CONFIG) | dict(ONE_NODE if replication == 1 else SEVERAL_NODES)
     answer: Any = await admin.create_topics(
         [NewTopic(topic, partitions, replication, topic_configs=config)], timeout_ms=5_000
     )

@@ -24,6 +24,7 @@ class Settings:
     partitions: int = 24
     held_facts: int = 400_000
     max_records: int = 4_000
+    replication: int = 1
 
     @property
     def run_file(self) -> Path:
@@ -46,6 +47,7 @@ def settings(home: Path | None = None) -> Settings:
         _number("PARCOURS_PARTITIONS", 24),
         _number("PARCOURS_HELD_FACTS", 400_000),
         _number("PARCOURS_MAX_RECORDS", 4_000),
+        _number("PARCOURS_REPLICATION", 1),
     )
 
 

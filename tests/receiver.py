@@ -25,6 +25,7 @@ class Receiver:
     secret: str = ""
     answer: Callable[[int], Any] = lambda _: 204
     taken: list[Taken] = field(default_factory=list)
+    on_taken: Callable[[Taken], Any] = lambda _: None
     _server: asyncio.Server | None = None
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -61,6 +62,7 @@ class Receiver:
                 said = self.answer(len(self.taken))
                 status, more = said if isinstance(said, tuple) else (said, {})
                 self.taken.append(Taken(headers["webhook-id"], self._is_genuine(raw, headers), json.loads(raw)))
+                self.on_taken(self.taken[-1])
                 if status == "hang":
                     await asyncio.sleep(60)
                 if status == "reset":

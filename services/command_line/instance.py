@@ -1,6 +1,5 @@
 """up, down, status, doctor, run: the life of an instance."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -50,9 +49,6 @@ def register(app: typer.Typer) -> None:
     app.command()(plainly(down))
     app.command()(plainly(status))
     app.command()(plainly(doctor))
-    service = typer.Typer(help="Run one service alone.", no_args_is_help=True)
-    service.command("projector")(plainly(projector))
-    app.add_typer(service, name="run")
 
 
 def read_policy(path: Path | None) -> Policy | None:
@@ -202,30 +198,6 @@ def _reap(one: Settings) -> None:
         out.print(f"`up` had been killed; what it left is stopped: {', '.join(stopped)}.", markup=False)
     else:
         out.print(f"Nothing is running in {one.home}.", markup=False)
-
-
-def projector(
-    home: Home = None,
-    *,
-    no_clock: Annotated[bool, typer.Option("--no-clock", help="As `up --no-clock`.")] = False,
-) -> None:
-    """Run one more projector of the instance that runs here; it shares the partitions with the others.
-
-    Example: parcours run projector
-    """
-    import uvloop
-
-    from services.projector import app as projecting
-
-    one, found = here(home)
-    configure_logs(as_json=True)
-    no_clock = no_clock or not found.get("clock", True)
-    work = projecting.run(one, str(found["kafka"]), str(found["postgres"]), clock_rule=not no_clock)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
-    except* Exception as group:  # noqa: BLE001 - said in a sentence
-        fail("; ".join(str(each) or type(each).__name__ for each in group.exceptions), Exit.PROBLEM)
 
 
 async def state_of(found: dict[str, Any]) -> dict[str, Any]:

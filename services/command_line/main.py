@@ -10,6 +10,7 @@ from services.command_line import (
     importing,
     instance,
     laws,
+    processes,
     reading,
     reporting,
     subscriptions,
@@ -24,7 +25,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for module in (demo, instance, facts, generations, importing, laws, reading, alerts, subscriptions, reporting, tokens):
+for module in (
+    demo,
+    instance,
+    processes,
+    facts,
+    generations,
+    importing,
+    laws,
+    reading,
+    alerts,
+    subscriptions,
+    reporting,
+    tokens,
+):
     module.register(app)
 
 
