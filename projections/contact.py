@@ -30,6 +30,7 @@ class Contact:
     planned: bool = False
     invited: bool = False
     is_received: bool = False
+    received: Recorded | None = None
     returned: tuple[object, ...] | None = None
     sent: Recorded | None = None
     claim_facts: list[Recorded] = field(default_factory=list)
@@ -66,6 +67,7 @@ class Contact:
             case ContactReceived():
                 self._name(data.case)
                 self.is_received = True
+                self.received = self.received or fact
                 self.planned |= data.planned
                 self.invited |= data.invited
                 self.courtesy |= data.courtesy

@@ -90,16 +90,18 @@ class Touched:
     cases: set[str] = field(default_factory=set)
     claims: set[str] = field(default_factory=set)
     topics: set[str] = field(default_factory=set)
+    contacts: set[str] = field(default_factory=set)
     acts: bool = False
     anew: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.anew or self.cases or self.claims or self.topics or self.acts)
+        return bool(self.anew or self.cases or self.claims or self.topics or self.contacts or self.acts)
 
     def add(self, other: "Touched") -> None:
         self.cases |= other.cases
         self.claims |= other.claims
         self.topics |= other.topics
+        self.contacts |= other.contacts
         self.acts |= other.acts
         self.anew |= other.anew
 
@@ -330,6 +332,8 @@ class PatientFile:
         contact = self._contact(name)
         before = contact.meaning() if contact.is_used else None
         contact.learn(fact)
+        if isinstance(fact.data, ContactReceived | ContactReclassified):
+            self.touched.contacts.add(name)
         if isinstance(fact.data, ContactReceived):
             self.received.setdefault(name, fact.occurred_at)
             if fact.data.claim is not None:

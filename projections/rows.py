@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from events.contacts import ContactReceived
 from events.envelope import Recorded, written
 from projections.claim import Claim
+from projections.contact import Contact
 from projections.findings import Finding, findings
 from projections.path import BOUNCED, LEVELS, Case
 from projections.patient import PatientFile
@@ -32,6 +34,18 @@ def case_row(file: PatientFile, case: Case) -> Row:
         "state": "closed" if case.closed else "open", "department": path.here,
         "since": stamp(path.visits[-1].since) if path.visits else None,
         "substantive_answer_at": stamp(path.answered_at),
+    }  # fmt: skip
+
+
+def contact_row(contact: Contact) -> Row | None:
+    """A contact received, with the topic it is now known to be about; None for one only handled or sent."""
+    first = contact.received
+    if first is None or not isinstance(first.data, ContactReceived):
+        return None
+    said = first.data
+    return {
+        "contact": contact.id, "at": first.occurred_at, "topic": contact.about, "channel": said.channel,
+        "department": said.department, "case": min(contact.cases, default=None), "courtesy": contact.is_courtesy,
     }  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class Changes:
     lost_findings: list[tuple[str, str]] = field(default_factory=list)
     forgotten_acts: list[Person] = field(default_factory=list)
     acts: list[Row] = field(default_factory=list)
+    contacts: list[Row] = field(default_factory=list)
     announced: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
     parked: list[Row] = field(default_factory=list)
@@ -244,7 +245,7 @@ TIMELINE = (
 CASE = (
     "tenant", "patient", "case_id", "topic", "path", "handoffs", "hops", "distinct_departments", "returns",
     "direct_returns", "alternation", "sterile", "carried", "level", "bounced", "state", "department", "since",
-    "substantive_answer_at", "first_sign", "last_sign",
+    "substantive_answer_at", "first_sign", "last_sign", "visits_at", "visits_planned", "visits_sterile",
 )  # fmt: skip
 CLAIM = (
     "tenant", "patient", "claim_id", "case_id", "jurisdiction", "t0", "state", "is_over", "unanswered", "ladder",
@@ -254,6 +255,7 @@ FINDING = (
     "tenant", "id", "kind", "patient", "case_id", "claim_id", "topic", "department", "level", "is_open", "opened_at",
     "shown_at", "is_old", "reasons",
 )  # fmt: skip
+CONTACT = ("tenant", "patient", "contact_id", "at", "topic", "channel", "department", "case_id", "courtesy")
 ACT = ("tenant", "patient", "alert", "fact", "kind", "at", "by", "until", "reason")
 PATIENT = (
     "tenant", "patient", "partition", "bounced", "cases", "claims", "facts", "next_due_at", "last_sign",
@@ -277,7 +279,7 @@ def upsert(schema: str, table: str, columns: Sequence[str], keys: int) -> str:
 async def write(connection: Connection, schema: str, changes: Changes) -> None:
     """Everything a batch found, after its checkpoint was moved in the same transaction."""
     if changes.emptied:
-        for table in ("case_path", "claim", "finding"):
+        for table in ("case_path", "claim", "finding", "contact"):
             await connection.execute(
                 f"delete from {schema}.{table} t using unnest($1::text[], $2::text[]) as w(tenant, patient)"
                 " where t.tenant = w.tenant and t.patient = w.patient",
@@ -304,6 +306,7 @@ async def write(connection: Connection, schema: str, changes: Changes) -> None:
         ("case_path", CASE, 3, changes.cases),
         ("claim", CLAIM, 3, changes.claims),
         ("finding", FINDING, 2, changes.findings),
+        ("contact", CONTACT, 3, changes.contacts),
     ):
         if len(rows) > FEW:
             await _upsert_many(connection, schema, table, columns, keys, rows)
@@ -446,7 +449,7 @@ async def erase_elsewhere(
             f"delete from {schema}.timeline where tenant = $1 and subject = $2 and source = $3 and id = $4",
             [(tenant, *fact.identity) for fact in facts],
         )
-        for table in ("case_path", "claim", "finding", "alert_act"):
+        for table in ("case_path", "claim", "finding", "contact", "alert_act"):
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
                 continue  # a generation made before there was such a table
             await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, person)

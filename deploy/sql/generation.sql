@@ -54,7 +54,24 @@ create table {schema}.case_path (
     substantive_answer_at timestamptz,
     first_sign timestamptz,
     last_sign timestamptz,
+    visits_at timestamptz[] not null,
+    visits_planned boolean[] not null,
+    visits_sterile boolean[] not null,
     primary key (tenant, patient, case_id)
+);
+
+-- Contacts received: what small flows are counted from.
+create table {schema}.contact (
+    tenant text not null,
+    patient text not null,
+    contact_id text not null,
+    at timestamptz not null,
+    topic text,
+    channel text,
+    department text,
+    case_id text,
+    courtesy boolean not null,
+    primary key (tenant, patient, contact_id)
 );
 
 create table {schema}.claim (

@@ -8,7 +8,7 @@ from events.envelope import Recorded, parsed
 from events.identity import canonical
 from projections.findings import department_of
 from projections.patient import PatientFile, Touched
-from projections.rows import case_row, claim_row, patient_row
+from projections.rows import case_row, claim_row, contact_row, patient_row
 from projections.saying import reason_rows
 from services import tables_projector as tables
 from services.projector.held import Held
@@ -25,7 +25,7 @@ def person_rows(changes: Changes, held: Held, touched: Touched, changed: set[str
         changes.forgotten_acts.append(held.person)
         changes.gone.append(held.person)
         return
-    row = patient_row(file)
+    row: Any = patient_row(file)
     changes.patients.append(
         (*held.person, held.partition, row["bounced"], row["cases"], row["claims"], len(file.facts), held.next_due, last,
          held.is_quarantined)
@@ -34,10 +34,15 @@ def person_rows(changes: Changes, held: Held, touched: Touched, changed: set[str
         return
     if touched.anew:
         changes.emptied.append(held.person)
-        touched, changed = Touched(set(file.cases), set(file.claims), acts=True), set(held.found)
+        touched = Touched(set(file.cases), set(file.claims), contacts=set(file.contacts), acts=True)
+        changed = set(held.found)
     changes.cases += [_case(file, name) for name in sorted(touched.cases)]
     changes.claims += [_claim(file, name, file.watermark) for name in sorted(touched.claims)]
     changes.findings += [_finding(held, name) for name in sorted(changed) if name in held.found]
+    for name in sorted(touched.contacts):
+        row = contact_row(file.contacts[name])
+        if row is not None:
+            changes.contacts.append((*held.person, *row.values()))
     if touched.acts:
         changes.forgotten_acts.append(held.person)
         changes.acts += [(*held.person, a.alert, a.fact, a.kind, a.at, a.by, a.until, a.reason) for a in file.acts]
@@ -60,6 +65,8 @@ def _case(file: PatientFile, name: str) -> tuple[Any, ...]:
         file.tenant, file.patient, name, row["topic"], row["path"], row["handoffs"], row["hops"], row["distinct"],
         row["returns"], row["direct_returns"], row["alternation"], row["sterile"], row["carried"], row["level"],
         row["bounced"], row["state"], row["department"], since, case.path.answered_at, case.first_sign, case.last_sign,
+        [visit.since for visit in case.path.visits], [visit.planned for visit in case.path.visits],
+        [visit.fact in case.path.sterile_visits for visit in case.path.visits],
     )  # fmt: skip
 
 

@@ -169,6 +169,7 @@ COMPARED = {
     " level, bounced, state, department, since, substantive_answer_at",
     "claim": "claim_id, case_id, jurisdiction, t0, state, is_over, unanswered, ladder, chases, answered_at, due_at, answered_late,"
     " department, clocks",
+    "contact": "contact_id, at, topic, channel, department, case_id, courtesy",
     "alert_act": "alert, fact, kind, at, by, until, reason",
     "finding": "id, kind, case_id, claim_id, topic, department, level, is_open, opened_at",
 }
