@@ -296,8 +296,7 @@ async def api_of(pool: Pool, writer: LogWriter, *, clock: bool) -> tuple[FastAPI
         generation = await active_generation(connection)
     policy = generation.policy if generation else Policy()
     api = app(writer, pool, lambda: policy, clock=clock)
-    bells = add_query(api, pool, writer)
-    return api, bells.close
+    return api, add_query(api, pool, writer)
 
 
 def http_server(api: Any, host: str, port: int) -> uvicorn.Server:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -19,6 +20,8 @@ class Bearer:
     id: str
     tenant: str
     role: Role
+    departments: tuple[str, ...] | None = None
+    """What the bearer may see; None is everything of the tenant."""
 
 
 def hashed(token: str) -> bytes:
@@ -26,12 +29,14 @@ def hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def create_token(connection: Connection, tenant: str, role: Role, label: str) -> tuple[str, str]:
+async def create_token(
+    connection: Connection, tenant: str, role: Role, label: str, departments: Sequence[str] | None = None
+) -> tuple[str, str]:
     """A new token: its id, and its text, which is shown this once."""
     number, text = secrets.token_hex(4), PREFIX + secrets.token_urlsafe(32)
     await connection.execute(
-        "insert into parcours.token (id, tenant, role, hash, label) values ($1, $2, $3, $4, $5)",
-        number, tenant, role, hashed(text), label,
+        "insert into parcours.token (id, tenant, role, hash, label, departments) values ($1, $2, $3, $4, $5, $6)",
+        number, tenant, role, hashed(text), label, list(departments) if departments else None,
     )  # fmt: skip
     return number, text
 
@@ -39,6 +44,9 @@ async def create_token(connection: Connection, tenant: str, role: Role, label: s
 async def bearer(connection: Connection, token: str) -> Bearer | None:
     """Whom a token stands for; None if nobody (unknown or revoked). Looked up by hash: nothing to time."""
     row = await connection.fetchrow(
-        "select id, tenant, role from parcours.token where hash = $1 and revoked_at is null", hashed(token)
+        "select id, tenant, role, departments from parcours.token where hash = $1 and revoked_at is null", hashed(token)
     )
-    return None if row is None else Bearer(row["id"], row["tenant"], cast("Role", row["role"]))
+    if row is None:
+        return None
+    only = None if row["departments"] is None else tuple(row["departments"])
+    return Bearer(row["id"], row["tenant"], cast("Role", row["role"]), only)

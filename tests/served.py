@@ -1,7 +1,7 @@
 """The API on a real port, beside a line: what clients of flesh and blood talk to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -23,10 +23,12 @@ class Served:
     url: str
     line: Line
 
-    async def client(self, role: Role = "reader", tenant: str = "default") -> httpx2.AsyncClient:
+    async def client(
+        self, role: Role = "reader", tenant: str = "default", departments: Sequence[str] | None = None
+    ) -> httpx2.AsyncClient:
         """A client with a token of a role."""
         async with self.line.pool.acquire() as connection:
-            _, token = await create_token(connection, tenant, role, "test")
+            _, token = await create_token(connection, tenant, role, "test", departments)
         return httpx2.AsyncClient(base_url=self.url, headers={"authorization": f"Bearer {token}"}, trust_env=False)
 
 
@@ -35,7 +37,7 @@ async def served(line: Line) -> AsyncIterator[Served]:
     """The whole API of an instance."""
     writer = LogWriter(line.kafka)
     api = app(writer, line.pool, Policy, clock=False)
-    bells = add_query(api, line.pool, writer, topic=line.topic)
+    close = add_query(api, line.pool, writer, topic=line.topic)
     server = http_server(api, "127.0.0.1", 0)
     server.config.timeout_graceful_shutdown = 1
     task = asyncio.create_task(serve(server))
@@ -48,5 +50,5 @@ async def served(line: Line) -> AsyncIterator[Served]:
     finally:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
-        await bells.close()
+        await close()
         await writer.close()

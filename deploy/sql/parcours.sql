@@ -16,6 +16,8 @@ create table if not exists parcours.token (
     revoked_at timestamptz
 );
 
+alter table parcours.token add column if not exists departments text[];
+
 -- A generation of the read tables lives in its own schema (g1, g2, ...); readers use the views of the active one.
 create table if not exists parcours.generation (
     id integer primary key,

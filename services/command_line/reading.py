@@ -10,17 +10,11 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from events.catalogue import decoded
-from events.contacts import ContactLinked, ContactReclassified, ContactUndelivered, ContactUnlinked
-from events.envelope import Recorded
 from events.fields import instant
-from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.announcing import severity
-from projections.findings import findings
 from projections.patient import PatientFile
-from projections.policy import Policy
-from projections.rows import Row, case_row, claim_row, finding_row, stamp
-from projections.words import CLOCKS, LADDER, LEVELS, arrows, explanation
+from projections.rows import Row
+from projections.words import CLOCKS, LADDER, LEVELS, arrows
 from services import reading
 from services.command_line.showing import (
     AsJson,
@@ -36,7 +30,8 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
-from services.tables import Connection, active_generation, connected
+from services.files import case_told, claim_told, file_of
+from services.tables import connected
 
 Language = Annotated[str, typer.Option("--lang", help="en or fr.")]
 MOST_ROWS = 200
@@ -300,92 +295,6 @@ def summary(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False
     print_table("Summary", ("", ""), rows)
 
 
-CORRECTIONS = (
-    FactVoided,
-    PatientMerged,
-    PatientErased,
-    ContactLinked,
-    ContactUnlinked,
-    ContactReclassified,
-    ContactUndelivered,
-)
-
-
-async def file_of(
-    connection: Connection, tenant: str, patient: str, as_of: datetime | None, occurred_by: datetime | None = None
-) -> PatientFile:
-    """A patient's file folded from the timeline.
-
-    With `as_of`, only from what had been recorded by then; with `occurred_by`, from what had happened by then, corrected by
-    all that is known today.
-    """
-    generation = await active_generation(connection)
-    policy = generation.policy if generation else Policy()
-    rows = await connection.fetch(
-        "select raw from parcours.timeline where tenant = $1 and patient = $2", tenant, patient
-    )
-    facts = [decoded(row["raw"]) for row in rows]
-    if as_of is None:
-        watermark = await connection.fetchval(
-            "select c.watermark from parcours.patient p join parcours.checkpoint c using (partition)"
-            " where p.tenant = $1 and p.patient = $2",
-            tenant, patient,
-        )  # fmt: skip
-    else:
-        facts = [fact for fact in facts if fact.recorded_at <= as_of]
-        watermark = as_of
-    if occurred_by is not None:
-        facts = [fact for fact in facts if fact.occurred_at <= occurred_by or isinstance(fact.data, CORRECTIONS)]
-        watermark = occurred_by
-    file = PatientFile(tenant, patient, policy, watermark=watermark)
-    file.fill(facts)
-    return file
-
-
-def case_told(file: PatientFile, name: str) -> Row:
-    """Everything about one case: path, visits, clocks, findings, timeline."""
-    one = file.cases[name]
-    theirs = [claim for claim in file.claims.values() if claim.said.case == name and claim.has_begun]
-    now = file.watermark
-    return case_row(file, one) | {
-        "visits": [
-            {
-                "department": v.department,
-                "since": stamp(v.since),
-                "planned": v.planned,
-                "path": path.number,
-                "fact": v.fact,
-            }
-            for path in one.paths
-            for v in path.visits
-        ],
-        "claims": [claim_row(file, claim, now or claim.t0) for claim in theirs],
-        "findings": [finding_row(file, f) for f in findings(file) if f.case == name],
-        "timeline": [timeline_row(fact) for fact in file.facts if _concerns(file, fact, name)],
-    }
-
-
-def _concerns(file: PatientFile, fact: Recorded, case: str) -> bool:
-    data = fact.data
-    if getattr(data, "case", None) == case:
-        return True
-    contact = file.contacts.get(getattr(data, "contact", None) or "")
-    if contact is not None and case in contact.cases:
-        return True
-    claim = file.claims.get(getattr(data, "claim", None) or "")
-    return claim is not None and claim.said.case == case
-
-
-def timeline_row(fact: Recorded) -> Row:
-    """One fact of a timeline, without the patient's words."""
-    said = fact.data
-    department = getattr(said, "department", None) or getattr(said, "to_department", None)
-    return {
-        "occurred_at": stamp(fact.occurred_at), "recorded_at": stamp(fact.recorded_at),
-        "type": fact.type, "department": department, "fact": fact.name,
-    }  # fmt: skip
-
-
 def case(
     name: Annotated[str, typer.Argument(metavar="ID", help="The case.")],
     home: Home = None,
@@ -516,23 +425,6 @@ def claim(
         return
     for _, one in told:
         show_claim(one, lang, language)
-
-
-def claim_told(file: PatientFile, name: str) -> Row:
-    """A claim with its explanation, line by line, and both elapsed figures."""
-    one = file.claims[name]
-    now = file.watermark or one.t0
-    end = one.answered_at or now
-    return claim_row(file, one, now) | {
-        "rules": {"jurisdiction": one.jurisdiction.id, "version": one.rules.version, "source": one.rules.source},
-        "elapsed": {
-            "calendar_days": round((end - one.t0).total_seconds() / 86400, 2),
-            "working_days": one.calendar.working_days_between(one.t0, end),
-        },
-        "explanation": [
-            {"text_en": line.en, "text_fr": line.fr, "fact": (line.evidence or (None,))[0]} for line in explanation(one)
-        ],
-    }
 
 
 def show_claim(one: Row, lang: str, language: int) -> None:

@@ -44,6 +44,9 @@ def create(
     role: Annotated[str, typer.Option("--role", help="emitter, reader, operator or admin.")],
     home: Home = None,
     label: Annotated[str, typer.Option("--label", help="What it is for.")] = "",
+    department: Annotated[
+        list[str] | None, typer.Option("--department", help="Only what concerns these departments (may be repeated).")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +62,7 @@ def create(
 
     async def make() -> tuple[str, str]:
         async with connected(str(found["postgres"]), "token") as connection:
-            return await create_token(connection, tenant, cast("Role", role), label)
+            return await create_token(connection, tenant, cast("Role", role), label, department)
 
     number, text = run(make())
     if as_json:

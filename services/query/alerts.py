@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets as randomness
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -16,10 +16,12 @@ from events.alerts import Severity
 from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
+from services.bells import Bells
 from services.guests import Problem
-from services.query.doors import Door, answer
+from services.query.doors import Door, Why, answer
 from services.tables import TRANSIENT, Pool
 from services.tables_alerts import Subscription
+from services.tables_query import note_access
 from services.webhook_addresses import Forbidden, check_address, new_secret
 
 AT_ONCE = 500
@@ -71,51 +73,6 @@ def told(row: Any, now: datetime) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Bells:
-    """One listener for all streams of this process: each is woken when something was said."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._bells: set[asyncio.Event] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    @asynccontextmanager
-    async def bell(self) -> AsyncIterator[asyncio.Event]:
-        """A bell of one's own for as long as the block lasts."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._listen())
-        one = asyncio.Event()
-        self._bells.add(one)
-        try:
-            yield one
-        finally:
-            self._bells.discard(one)
-
-    async def _listen(self) -> None:
-        def ring(*_: Any) -> None:
-            for one in self._bells:
-                one.set()
-
-        while True:
-            with suppress(*TRANSIENT):
-                async with self._pool.acquire() as connection:
-                    await connection.add_listener(tables.CHANNEL, ring)
-                    try:
-                        while True:
-                            await asyncio.sleep(5)
-                            await connection.execute("select 1")
-                    finally:
-                        if not connection.is_closed():
-                            await connection.remove_listener(tables.CHANNEL, ring)
-            await asyncio.sleep(1.0)
-
-    async def close(self) -> None:
-        """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-
 def router(door: Door, bells: Bells) -> APIRouter:
     """The routes under /v1/alerts and /v1/subscriptions."""
     routes = APIRouter(tags=["alerts"])
@@ -133,7 +90,13 @@ def router(door: Door, bells: Bells) -> APIRouter:
         who = await door.let_in(request)
         async with door.pool.acquire() as connection:
             rows = await tables.alerts(
-                connection, who.tenant, raised_only=not everything, department=department, limit=limit, after=before
+                connection,
+                who.tenant,
+                raised_only=not everything,
+                department=department,
+                departments=who.departments,
+                limit=limit,
+                after=before,
             )
         return answer(request, {"alerts": [told(row, datetime.now(UTC)) for row in rows]})
 
@@ -171,9 +134,12 @@ def router(door: Door, bells: Bells) -> APIRouter:
             return answer(request, {"quality": await tables.quality(connection, who.tenant)})
 
     @routes.get("/v1/alerts/{alert:path}", summary="One alert")
-    async def one(request: Request, alert: str) -> Response:
+    async def one(request: Request, alert: str, why: Why = None) -> Response:
         who = await door.let_in(request)
-        return answer(request, told(await find(door, who.tenant, alert), datetime.now(UTC)))
+        row = await find(door, who.tenant, alert, who.departments)
+        async with door.pool.acquire() as connection:
+            await note_access(connection, who.id, who.tenant, row["patient"], f"alert {alert}", why)
+        return answer(request, told(row, datetime.now(UTC)))
 
     for verb, kind in (("acknowledge", "acknowledged"), ("silence", "silenced"), ("dismiss", "dismissed")):
         routes.post(f"/v1/alerts/{{alert:path}}/{verb}", status_code=202, summary=f"{verb.capitalize()} an alert")(
@@ -229,7 +195,7 @@ def router(door: Door, bells: Bells) -> APIRouter:
 def _acting(door: Door, kind: Any) -> Any:
     async def act(request: Request, alert: str, wish: Annotated[Act, Body()]) -> Response:
         who = await door.let_in(request, "operator")
-        row = await find(door, who.tenant, alert)
+        row = await find(door, who.tenant, alert, who.departments)
         try:
             done = acting.Wish(kind, wish.by, wish.reason, wish.until)
             (where,) = await acting.act(door.log, [(who.tenant, row["patient"], alert)], done, door.topic)
@@ -254,11 +220,11 @@ def _setting(door: Door, state: str) -> Any:
     return change
 
 
-async def find(door: Door, tenant: str, alert: str) -> Any:
+async def find(door: Door, tenant: str, alert: str, departments: Sequence[str] | None = None) -> Any:
     """One alert of a tenant. Raises `Problem` 404, also for another tenant's."""
     async with door.pool.acquire() as connection:
         rows = [] if "\x00" in alert else await tables.alert(connection, tenant, alert)
-    if not rows:
+    if not rows or (departments is not None and rows[0]["department"] not in departments):
         raise Problem(404, "Not found", "there is no such alert")
     return rows[0]
 

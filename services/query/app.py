@@ -1,10 +1,14 @@
 """The API under /v1, on the app that its process serves."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import FastAPI
 
+from services.bells import Bells
 from services.guests import Guests
+from services.kept import Kept
 from services.log import LogWriter
-from services.query import alerts
+from services.query import alerts, exports, reads
 from services.query.doors import Door, add_problems
 from services.settings import EVENTS
 from services.tables import Pool
@@ -12,10 +16,17 @@ from services.tables import Pool
 
 def add_query(
     api: FastAPI, pool: Pool, log: LogWriter, guests: Guests | None = None, topic: str = EVENTS
-) -> alerts.Bells:
-    """Add every route; what is given back has to be closed by whoever closes the pool."""
+) -> Callable[[], Awaitable[None]]:
+    """Add every route; what is given back closes what they keep open, before the pool is closed."""
     door = Door(pool, log, guests or Guests(pool), topic)
-    bells = alerts.Bells(pool)
+    bells, kept = Bells(pool), Kept()
     api.include_router(alerts.router(door, bells))
+    api.include_router(reads.router(door, kept))
+    api.include_router(exports.router(door))
     add_problems(api)
-    return bells
+
+    async def close() -> None:
+        await bells.close()
+        await kept.close()
+
+    return close

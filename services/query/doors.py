@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteException
 
@@ -15,7 +15,7 @@ from services.guests import Guests, Problem, problem
 from services.log import LogUnavailable, LogWriter
 from services.security import Bearer
 from services.settings import EVENTS
-from services.tables import AWAY, Connection, NoGeneration, Pool
+from services.tables import AWAY, NoGeneration, Pool
 
 LONGEST_WAIT = 10.0
 RANKS = {"emitter": 0, "reader": 1, "operator": 2, "admin": 3}
@@ -83,6 +83,7 @@ def answer(
     return Response(body, 200, said, "application/json")
 
 
+Why = Annotated[str | None, Query(max_length=200, description="Why this file is read; kept in the log of accesses.")]
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
 
@@ -117,11 +118,3 @@ def add_problems(api: FastAPI) -> None:
     for kind in (*AWAY, LogUnavailable):
         api.add_exception_handler(kind, away)
     api.add_exception_handler(NoGeneration, empty)
-
-
-async def note_access(connection: Connection, who: str, tenant: str, patient: str, what: str, why: str | None) -> None:
-    """A patient's file was read: by whom, when, what of it, why."""
-    await connection.execute(
-        "insert into parcours.access (who, tenant, patient, what, why) values ($1, $2, $3, $4, $5)",
-        who, tenant, patient, what, why,
-    )  # fmt: skip

@@ -56,6 +56,14 @@ async def say(line: Line, first: int, n: int) -> None:
         await connection.execute("select pg_notify('parcours_outbox', '')")
 
 
+async def _left(line: Line) -> bool:
+    """Whether anything is still to be routed or sent."""
+    return bool(
+        await line.fetch("select 1 from parcours.message where state <> 'delivered' limit 1")
+        or await line.fetch("select 1 from parcours.outbox where routed_at is null limit 1")
+    )
+
+
 @pytest.mark.timeout(600)
 async def test_a_killed_notifier_loses_nothing_and_calls_nothing_delivered_that_was_not(line: Line) -> None:
     random, said = Random(7), 0
@@ -87,9 +95,7 @@ async def test_a_killed_notifier_loses_nothing_and_calls_nothing_delivered_that_
         async with asyncio.timeout(120):
             while not await line.fetch("select 1 from parcours.heartbeat where pid = $1", process.pid):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-            while await line.fetch(  # noqa: ASYNC110 - a test may look"select 1 from parcours.message where state <> 'delivered' limit 1") or (
-                await line.fetch("select 1 from parcours.outbox where routed_at is null limit 1")
-            ):
+            while await _left(line):  # noqa: ASYNC110 - a test may look
                 await asyncio.sleep(0.1)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 20) == 0

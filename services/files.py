@@ -1,0 +1,152 @@
+"""A person's file as it is, as it was known at an instant, or as it stood then: folded from the timeline. DOMAIN section 2."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from events.catalogue import decoded
+from events.contacts import ContactLinked, ContactReclassified, ContactUndelivered, ContactUnlinked
+from events.envelope import Recorded
+from events.patients import FactVoided, PatientErased, PatientMerged
+from projections.findings import findings
+from projections.patient import PatientFile
+from projections.policy import Policy
+from projections.rows import Row, case_row, claim_row, finding_row, stamp
+from projections.saying import reason_rows
+from projections.words import explanation
+from services.tables import Connection, active_generation
+
+AT_ONCE = 2_000
+CORRECTIONS = (
+    FactVoided,
+    PatientMerged,
+    PatientErased,
+    ContactLinked,
+    ContactUnlinked,
+    ContactReclassified,
+    ContactUndelivered,
+)
+
+
+async def file_of(
+    connection: Connection, tenant: str, patient: str, as_of: datetime | None, occurred_by: datetime | None = None
+) -> PatientFile:
+    """A patient's file folded from the timeline.
+
+    With `as_of`, only from what had been recorded by then; with `occurred_by`, from what had happened by then, corrected by
+    all that is known today.
+    """
+    generation = await active_generation(connection)
+    policy = generation.policy if generation else Policy()
+    rows = await connection.fetch(
+        "select raw from parcours.timeline where tenant = $1 and patient = $2", tenant, patient
+    )
+    watermark = await connection.fetchval(
+        "select c.watermark from parcours.patient p join parcours.checkpoint c using (partition)"
+        " where p.tenant = $1 and p.patient = $2",
+        tenant, patient,
+    )  # fmt: skip
+    facts = [decoded(row["raw"]) for row in rows]
+    return folded(policy, tenant, patient, facts, watermark, as_of, occurred_by)
+
+
+def folded(
+    policy: Policy, tenant: str, patient: str, facts: list[Recorded], watermark: datetime | None,
+    as_of: datetime | None, occurred_by: datetime | None,
+) -> PatientFile:  # fmt: skip
+    """The fold of those facts that count at an instant."""
+    if as_of is not None:
+        facts = [fact for fact in facts if fact.recorded_at <= as_of]
+        watermark = as_of
+    if occurred_by is not None:
+        facts = [fact for fact in facts if fact.occurred_at <= occurred_by or isinstance(fact.data, CORRECTIONS)]
+        watermark = occurred_by
+    file = PatientFile(tenant, patient, policy, watermark=watermark)
+    file.fill(facts)
+    return file
+
+
+async def files_at(
+    connection: Connection, tenant: str | None, as_of: datetime | None, occurred_by: datetime | None
+) -> AsyncIterator[tuple[PatientFile, int]]:
+    """Every person's file at an instant, streamed over the timeline, and how many facts were read for it.
+
+    Persons are those of today: a merge recorded after `as_of` is seen already.
+    """
+    generation = await active_generation(connection)
+    policy = generation.policy if generation else Policy()
+    person: tuple[str, str] | None = None
+    facts: list[Recorded] = []
+    async with connection.transaction(readonly=True):
+        query = "select tenant, patient, raw from parcours.timeline where $1::text is null or tenant = $1 order by tenant, patient"
+        async for row in connection.cursor(query, tenant, prefetch=AT_ONCE):
+            now = (row["tenant"], row["patient"])
+            if person is not None and now != person:
+                yield folded(policy, *person, facts, None, as_of, occurred_by), len(facts)
+                facts = []
+            person = now
+            facts.append(decoded(row["raw"]))
+        if person is not None:
+            yield folded(policy, *person, facts, None, as_of, occurred_by), len(facts)
+
+
+def case_told(file: PatientFile, name: str) -> Row:
+    """Everything about one case: path, visits, clocks, findings, timeline."""
+    one = file.cases[name]
+    theirs = [claim for claim in file.claims.values() if claim.said.case == name and claim.has_begun]
+    now = file.watermark
+    return case_row(file, one) | {
+        "visits": [
+            {
+                "department": v.department,
+                "since": stamp(v.since),
+                "planned": v.planned,
+                "path": path.number,
+                "fact": v.fact,
+            }
+            for path in one.paths
+            for v in path.visits
+        ],
+        "claims": [claim_row(file, claim, now or claim.t0) for claim in theirs],
+        "findings": [
+            finding_row(file, f) | {"reasons": reason_rows(file, f)} for f in findings(file) if f.case == name
+        ],
+        "timeline": [timeline_row(fact) for fact in file.facts if concerns(file, fact, name)],
+    }
+
+
+def concerns(file: PatientFile, fact: Recorded, case: str) -> bool:
+    data = fact.data
+    if getattr(data, "case", None) == case:
+        return True
+    contact = file.contacts.get(getattr(data, "contact", None) or "")
+    if contact is not None and case in contact.cases:
+        return True
+    claim = file.claims.get(getattr(data, "claim", None) or "")
+    return claim is not None and claim.said.case == case
+
+
+def timeline_row(fact: Recorded) -> Row:
+    """One fact of a timeline, without the patient's words."""
+    said = fact.data
+    department = getattr(said, "department", None) or getattr(said, "to_department", None)
+    return {
+        "occurred_at": stamp(fact.occurred_at), "recorded_at": stamp(fact.recorded_at),
+        "type": fact.type, "department": department, "fact": fact.name,
+    }  # fmt: skip
+
+
+def claim_told(file: PatientFile, name: str) -> Row:
+    """A claim with its explanation, line by line, and both elapsed figures."""
+    one = file.claims[name]
+    now = file.watermark or one.t0
+    end = one.answered_at or now
+    return claim_row(file, one, now) | {
+        "rules": {"jurisdiction": one.jurisdiction.id, "version": one.rules.version, "source": one.rules.source},
+        "elapsed": {
+            "calendar_days": round((end - one.t0).total_seconds() / 86400, 2),
+            "working_days": one.calendar.working_days_between(one.t0, end),
+        },
+        "explanation": [
+            {"text_en": line.en, "text_fr": line.fr, "fact": (line.evidence or (None,))[0]} for line in explanation(one)
+        ],
+    }

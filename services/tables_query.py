@@ -1,0 +1,376 @@
+"""What the API and the console read: lists by keyset, rollups, who read whose file. Every list begins at an index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from projections.rows import Row, stamp
+from services.reading import case_json, claim_json, finding_json
+from services.tables import Connection
+
+LEVELS = ("B4", "B3", "B2", "B1", None)
+LADDER = ("U5", "U4", "U3", "U2", "U1", "U0")
+WEEKS = 26
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which cases are wanted. `departments` is what the asker may see; None is everything."""
+
+    tenant: str
+    state: str | None = "open"
+    min_level: str | None = None
+    department: str | None = None
+    topic: str | None = None
+    patient: str | None = None
+    text: str | None = None
+    older_than: datetime | None = None
+    departments: Sequence[str] | None = None
+
+    @property
+    def levels(self) -> tuple[str | None, ...]:
+        return LEVELS if self.min_level is None else LEVELS[: LEVELS.index(self.min_level) + 1]
+
+
+CASE_WHERE = (
+    " where c.tenant = $1 and ($2::text is null or c.state = $2) and ($3::text is null or c.department = $3)"
+    " and ($4::text is null or c.topic = $4) and ($5::text is null or c.patient = $5)"
+    " and ($6::text[] is null or c.department = any($6) or c.path && $6) and ($7::text is null or c.case_id = $7 or c.patient = $7)"
+    " and ($8::timestamptz is null or c.first_sign < $8)"
+)
+
+
+def _values(asked: Asked) -> list[Any]:
+    mine = None if asked.departments is None else list(asked.departments)
+    return [asked.tenant, asked.state, asked.department, asked.topic, asked.patient, mine, asked.text, asked.older_than]
+
+
+def _literal_state(asked: Asked) -> str:
+    """The state as a literal too, so that a partial index can be used for it."""
+    return " and c.state = 'open'" if asked.state == "open" else ""
+
+
+def told(row: Any) -> Row:
+    """A case of a list."""
+    return case_json(row) | {"first_sign": stamp(row["first_sign"]), "last_sign": stamp(row["last_sign"])}
+
+
+async def cases_by_level(
+    connection: Connection, asked: Asked, limit: int, after: Key | None
+) -> tuple[list[Row], Key | None]:
+    """Worst first, then the longest there: each level is one walk along an index. A page, and the key of the next."""
+    found: list[Any] = []
+    start = None if after is None else after[0]
+    levels = asked.levels
+    if after is not None:
+        levels = levels[levels.index(start) :] if start in levels else ()
+    for level in levels:
+        begin = after[1:] if after is not None and level == start else None
+        rows = await _walk(
+            connection,
+            asked,
+            "c.level = $9" if level else "($9::text is null and c.level is null)",
+            level,
+            limit + 1 - len(found),
+            begin,
+        )
+        found += rows
+        if len(found) > limit:
+            break
+    page = found[:limit]
+    more = (
+        (page[-1]["level"], page[-1]["first_sign"], page[-1]["patient"], page[-1]["case_id"])
+        if len(found) > limit
+        else None
+    )
+    return [told(row) for row in page], more
+
+
+async def cases_by_age(
+    connection: Connection, asked: Asked, limit: int, after: Key | None
+) -> tuple[list[Row], Key | None]:
+    """The oldest first."""
+    least = asked.min_level
+    condition = "($9::text is null or c.level >= $9)"
+    rows = await _walk(connection, asked, condition, least, limit + 1, after)
+    page = rows[:limit]
+    more = (page[-1]["first_sign"], page[-1]["patient"], page[-1]["case_id"]) if len(rows) > limit else None
+    return [told(row) for row in page], more
+
+
+async def _walk(
+    connection: Connection, asked: Asked, condition: str, value: str | None, limit: int, after: Key | None
+) -> list[Any]:
+    at, patient, case = after or (None, None, None)
+    return list(
+        await connection.fetch(
+            f"select c.* from parcours.case_path c {CASE_WHERE} {_literal_state(asked)} and {condition}"
+            + (" and (c.first_sign, c.patient, c.case_id) > ($11::timestamptz, $12, $13)" if after else "")
+            + " order by c.first_sign, c.patient, c.case_id limit $10",
+            *_values(asked), value, limit, *((at, patient, case) if after else ()),
+        )
+    )  # fmt: skip
+
+
+async def cases_of(connection: Connection, tenant: str, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row]:
+    """Some cases, by patient and id."""
+    rows = await connection.fetch(
+        "select c.* from parcours.case_path c join unnest($2::text[], $3::text[]) as w(patient, case_id) using (patient, case_id)"
+        " where c.tenant = $1",
+        tenant, [patient for patient, _ in pairs], [case for _, case in pairs],
+    )  # fmt: skip
+    return {(row["patient"], row["case_id"]): told(row) for row in rows}
+
+
+def claim_told(row: Any) -> Row:
+    """A claim of a list."""
+    return claim_json(row) | {"due_at": stamp(row["due_at"]), "department": row["department"]}
+
+
+async def claims(
+    connection: Connection, tenant: str, limit: int, after: Key | None, *, ladder: str | None = None, overdue: bool = False,
+    due_before: datetime | None = None, department: str | None = None, departments: Sequence[str] | None = None,
+) -> tuple[list[Row], Key | None]:  # fmt: skip
+    """Claims that are not over, the furthest step first, then those that have waited longest."""
+    mine = None if departments is None else list(departments)
+    found: list[Any] = []
+    steps = [ladder] if ladder else [step for step in LADDER if not overdue or step >= "U3"]
+    if after is not None:
+        steps = steps[steps.index(after[0]) :] if after[0] in steps else []
+    for step in steps:
+        begin = after[1:] if after is not None and step == after[0] else None
+        found += await connection.fetch(
+            "select k.* from parcours.claim k where k.tenant = $1 and not k.is_over and k.ladder = $2"
+            " and ($3::text is null or k.department = $3) and ($4::text[] is null or k.department = any($4))"
+            " and ($5::timestamptz is null or k.due_at < $5)"
+            + (" and (k.t0, k.patient, k.claim_id) > ($7::timestamptz, $8, $9)" if begin else "")
+            + " order by k.t0, k.patient, k.claim_id limit $6",
+            tenant, step, department, mine, due_before, limit + 1 - len(found), *(begin or ()),
+        )  # fmt: skip
+        if len(found) > limit:
+            break
+    page = found[:limit]
+    more = (
+        (page[-1]["ladder"], page[-1]["t0"], page[-1]["patient"], page[-1]["claim_id"]) if len(found) > limit else None
+    )
+    return [claim_told(row) for row in page], more
+
+
+async def due_soon(
+    connection: Connection, tenant: str, before: datetime, limit: int, departments: Sequence[str] | None = None
+) -> list[Row]:
+    """Answers that fall due before an instant, the step first, then the chases, then the earliest start."""
+    mine = None if departments is None else list(departments)
+    rows = await connection.fetch(
+        "select * from (select k.* from parcours.claim k where k.tenant = $1 and not k.is_over and not k.unanswered and k.due_at < $2"
+        " and ($3::text[] is null or k.department = any($3)) order by k.due_at limit 1000) k"
+        " order by k.ladder desc, k.chases desc, k.t0 limit $4",
+        tenant, before, mine, limit,
+    )  # fmt: skip
+    return [claim_told(row) for row in rows]
+
+
+async def open_findings(
+    connection: Connection, tenant: str, limit: int, *, kind: str | None = None, department: str | None = None,
+    departments: Sequence[str] | None = None, opened_after: datetime | None = None, before: datetime | None = None,
+    open_only: bool = True,
+) -> list[Row]:  # fmt: skip
+    """Findings, the newest first."""
+    mine = None if departments is None else list(departments)
+    rows = await connection.fetch(
+        "select f.* from parcours.finding f where f.tenant = $1 and ($2::text is null or f.kind = $2)"
+        " and ($3::text is null or f.department = $3) and ($4::text[] is null or f.department = any($4))"
+        " and ($5::timestamptz is null or f.opened_at > $5) and ($6::timestamptz is null or f.opened_at < $6)"
+        + (" and f.is_open" if open_only else "")
+        + " order by f.opened_at desc, f.id limit $7",
+        tenant, kind, department, mine, opened_after, before, limit,
+    )  # fmt: skip
+    return [finding_json(row) | {"reasons": row["reasons"], "shown_at": stamp(row["shown_at"])} for row in rows]
+
+
+WORST = """
+select s.finding as alert, s.tenant, s.patient, s.level, s.said_at, coalesce(s.raised_at, s.said_at) as raised_at, s.n,
+    s.is_raised, s.cause, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons, c.path, c.first_sign,
+    c.last_sign, c.carried, c.returns, k.chases, k.ladder, k.t0, k.due_at, o.number,
+    a.kind as act, a.by as act_by, a.at as act_at, a.until as act_until, a.reason as act_reason
+from parcours.announced s
+join parcours.finding f on f.tenant = s.tenant and f.id = s.finding
+left join parcours.case_path c on c.tenant = f.tenant and c.patient = f.patient and c.case_id = f.case_id
+left join parcours.claim k on k.tenant = f.tenant and k.patient = f.patient and k.claim_id = f.claim_id
+left join lateral (select number from parcours.outbox o where o.tenant = s.tenant and o.finding = s.finding
+    order by id desc limit 1) o on true
+left join lateral (select * from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding
+    and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a on true
+where s.tenant = $1 and s.is_raised and f.kind = any($2)
+    and ($3::text[] is null or f.department = any($3) or c.path && $3)
+    and (a.kind is null or (a.kind = 'silenced' and a.until is not null and a.until <= now()))
+order by case when s.level in ('U5', 'B4') then 4 when s.level in ('U4', 'B3') or f.kind = 'deemed_decision' then 3
+    when s.level in ('U3', 'B2') or f.kind = 'bounced_patient' then 2 else 1 end desc,
+    coalesce(k.chases, 0) + coalesce(c.carried, 0) + coalesce(c.returns, 0) desc, coalesce(k.t0, c.first_sign, f.opened_at), s.finding
+limit $4
+"""
+CALLS = ("bounced_case", "bounced_patient", "unanswered_claim", "deemed_decision")
+
+
+async def to_call(connection: Connection, tenant: str, limit: int, departments: Sequence[str] | None) -> list[Any]:
+    """Who needs a call today: raised, taken by nobody; worst first by what the patient has endured."""
+    mine = None if departments is None else list(departments)
+    return list(await connection.fetch(WORST, tenant, list(CALLS), mine, limit))
+
+
+async def stopped_moving(
+    connection: Connection, tenant: str, before: datetime, limit: int, departments: Sequence[str] | None
+) -> list[Row]:
+    """Open cases that had moved about and of which nothing was heard for long: they stopped quietly."""
+    mine = None if departments is None else list(departments)
+    rows = await connection.fetch(
+        "select c.* from parcours.case_path c where c.tenant = $1 and c.state = 'open' and c.level in ('B1', 'B2', 'B3', 'B4')"
+        " and c.last_sign < $2 and c.substantive_answer_at is null and ($3::text[] is null or c.department = any($3))"
+        " order by c.last_sign desc limit $4",
+        tenant, before, mine, limit,
+    )  # fmt: skip
+    return [told(row) for row in rows]
+
+
+MOVES = """
+select path[i] as here, path[i + 1] as there, count(*) as moves, count(*) filter (where visits_planned[i + 1]) as planned,
+    count(*) filter (where path[i + 1] = any(path[1:i])) as returns,
+    count(*) filter (where visits_sterile[i]) as sterile,
+    sum(extract(epoch from visits_at[i + 1] - visits_at[i])) as held
+from parcours.case_path, generate_series(1, cardinality(path) - 1) i where tenant = $1 group by 1, 2
+"""
+HOLDS = """
+select department, count(*) as cases, min(since) as oldest, count(*) filter (where bounced) as bounced
+from parcours.case_path where tenant = $1 and state = 'open' and department is not null group by 1
+"""
+
+
+async def departments(connection: Connection, tenant: str) -> Row:
+    """Who sends to whom, what comes back, how long each holds, what it holds now. Seconds; shares of what it sent on."""
+    moves = await connection.fetch(MOVES, tenant)
+    holds = {row["department"]: row for row in await connection.fetch(HOLDS, tenant)}
+    flow = [dict(row) | {"held": float(row["held"] or 0)} for row in moves]
+    names = sorted({one["here"] for one in flow} | {one["there"] for one in flow} | set(holds))
+    listed = []
+    for name in names:
+        out = [one for one in flow if one["here"] == name]
+        sent, came = sum(one["moves"] for one in out), [one for one in flow if one["there"] == name]
+        hold = holds.get(name)
+        listed.append(
+            {
+                "department": name, "sent": sent, "received": sum(one["moves"] for one in came),
+                "came_back": sum(one["returns"] for one in came),
+                "returned_share": _share(sum(one["returns"] for one in came), sent),
+                "sterile_share": _share(sum(one["sterile"] for one in out), sent),
+                "held_hours": round(sum(one["held"] for one in out) / sent / 3600, 1) if sent else None,
+                "holds": hold["cases"] if hold else 0, "holds_bounced": hold["bounced"] if hold else 0,
+                "oldest_since": stamp(hold["oldest"]) if hold else None,
+            }
+        )  # fmt: skip
+    return {
+        "departments": listed,
+        "moves": [
+            {name: one[name] for name in ("here", "there", "moves", "planned", "returns", "sterile")} for one in flow
+        ],
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 3) if whole else None
+
+
+async def flows(connection: Connection, tenant: str, until: datetime | None) -> list[Row]:
+    """Contacts by topic and week over 26 weeks, the smallest flows first; a mean of at most five a week is a small one."""
+    if until is None:
+        return []
+    rows = await connection.fetch(
+        "select topic, (extract(epoch from $2 - at) / 604800)::int as back, channel, count(*) as n from parcours.contact"
+        f" where tenant = $1 and topic is not null and at > $2::timestamptz - interval '{WEEKS} weeks' and at <= $2 group by 1, 2, 3",
+        tenant, until,
+    )  # fmt: skip
+    turned = await connection.fetch(
+        "select coalesce(f.topic, c.topic) as topic, count(distinct f.patient) filter (where f.kind like 'bounced%') as bounced,"
+        " count(distinct f.patient) filter (where f.kind = 'unanswered_claim') as unanswered"
+        " from parcours.finding f left join parcours.case_path c on c.tenant = f.tenant and c.patient = f.patient and c.case_id = f.case_id"
+        " where f.tenant = $1 and f.is_open and f.kind in ('bounced_case', 'bounced_patient', 'unanswered_claim') group by 1",
+        tenant,
+    )  # fmt: skip
+    bad = {row["topic"]: row for row in turned}
+    found: dict[str, Row] = {}
+    for row in rows:
+        one = found.setdefault(
+            row["topic"], {"topic": row["topic"], "weeks": [0] * WEEKS, "channels": {}, "contacts": 0}
+        )
+        one["weeks"][max(0, WEEKS - 1 - min(row["back"], WEEKS - 1))] += row["n"]
+        channel = row["channel"] or "other"
+        one["channels"][channel] = one["channels"].get(channel, 0) + row["n"]
+        one["contacts"] += row["n"]
+    for name, one in found.items():
+        turn = bad.get(name)
+        one |= {
+            "a_week": round(one["contacts"] / WEEKS, 2), "is_small": one["contacts"] <= 5 * WEEKS,
+            "bounced": turn["bounced"] if turn else 0, "unanswered": turn["unanswered"] if turn else 0,
+        }  # fmt: skip
+    return sorted(found.values(), key=lambda one: (one["contacts"], one["topic"]))
+
+
+async def contacts_of(connection: Connection, tenant: str, topics: Sequence[str], since: datetime) -> list[Row]:
+    """The contacts of some small topics, one by one, and whether their patient is bounced or waits for an answer."""
+    rows = await connection.fetch(
+        "select t.topic, t.at, t.channel, t.department, t.patient, t.case_id,"
+        " exists (select 1 from parcours.finding f where f.tenant = t.tenant and f.patient = t.patient and f.is_open"
+        "  and f.kind in ('bounced_case', 'bounced_patient')) as bounced,"
+        " exists (select 1 from parcours.finding f where f.tenant = t.tenant and f.patient = t.patient and f.is_open"
+        "  and f.kind = 'unanswered_claim') as unanswered"
+        " from parcours.contact t where t.tenant = $1 and t.topic = any($2) and t.at > $3 order by t.at limit 5000",
+        tenant, list(topics), since,
+    )  # fmt: skip
+    return [dict(row) for row in rows]
+
+
+AGES = """
+select department, first_sign, patient, case_id, level from parcours.case_path
+where tenant = $1 and state = 'open' and department is not null and ($2::text[] is null or department = any($2))
+order by first_sign limit $3
+"""
+
+
+async def ages(connection: Connection, tenant: str, departments_: Sequence[str] | None, limit: int) -> list[Any]:
+    """Open cases for the ageing chart."""
+    mine = None if departments_ is None else list(departments_)
+    return list(await connection.fetch(AGES, tenant, mine, limit))
+
+
+async def finished_ages(connection: Connection, tenant: str) -> tuple[float, float, float] | None:
+    """The 50th, 85th and 95th percentile of the ages of finished cases, in days."""
+    found = await connection.fetchval(
+        "select percentile_cont(array[0.5, 0.85, 0.95]) within group (order by extract(epoch from last_sign - first_sign) / 86400)"
+        " from (select last_sign, first_sign from parcours.case_path where tenant = $1 and state = 'closed' limit 200000) c",
+        tenant,
+    )
+    return None if found is None or found[0] is None else (float(found[0]), float(found[1]), float(found[2]))
+
+
+async def watermark(connection: Connection) -> datetime | None:
+    found: datetime | None = await connection.fetchval("select min(watermark) from parcours.checkpoint")
+    return found
+
+
+async def accesses(connection: Connection, tenant: str, patient: str | None, limit: int) -> list[Row]:
+    """Who read whose file, the newest first."""
+    rows = await connection.fetch(
+        "select at, who, patient, what, why from parcours.access where tenant = $1 and ($2::text is null or patient = $2)"
+        " order by id desc limit $3",
+        tenant, patient, limit,
+    )  # fmt: skip
+    return [dict(row) for row in rows]
+
+
+async def note_access(connection: Connection, who: str, tenant: str, patient: str, what: str, why: str | None) -> None:
+    """A patient's file was read: by whom, when, what of it, why."""
+    await connection.execute(
+        "insert into parcours.access (who, tenant, patient, what, why) values ($1, $2, $3, $4, $5)",
+        who, tenant, patient, what, why,
+    )  # fmt: skip
