@@ -24,6 +24,7 @@ from deploy.embedded import kafka_server, postgres_server
 from deploy.embedded.server_process import EmbeddedServerError, is_taken, pick_ports, write_whole
 from projections.policy import Policy
 from services.clock.app import Clock
+from services.console.app import add_console, console_key
 from services.intake.app import app
 from services.log import LogWriter, ensure_topics
 from services.notifier.relay import Relay
@@ -296,7 +297,14 @@ async def api_of(pool: Pool, writer: LogWriter, *, clock: bool) -> tuple[FastAPI
         generation = await active_generation(connection)
     policy = generation.policy if generation else Policy()
     api = app(writer, pool, lambda: policy, clock=clock)
-    return api, add_query(api, pool, writer)
+    close_query = add_query(api, pool, writer)
+    close_console = add_console(api, pool, writer, await console_key(pool))
+
+    async def close() -> None:
+        await close_query()
+        await close_console()
+
+    return api, close
 
 
 def http_server(api: Any, host: str, port: int) -> uvicorn.Server:

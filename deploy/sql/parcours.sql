@@ -139,6 +139,17 @@ create table if not exists parcours.reminder (
     primary key (tenant, finding, n, kind)
 );
 
+-- One-time ways into the console; only a hash is kept, and each opens once.
+create table if not exists parcours.login_link (
+    hash bytea primary key,
+    name text not null,
+    tenant text,
+    role text not null check (role in ('reader', 'operator', 'admin')),
+    departments text[],
+    expires_at timestamptz not null,
+    used_at timestamptz
+);
+
 -- Who read which patient's file, when, and why.
 create table if not exists parcours.access (
     id bigint generated always as identity primary key,

@@ -8,7 +8,7 @@ import time
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 import psutil
@@ -34,6 +34,7 @@ from services.instance import Options, leftovers, sole_owner, until_stopped
 from services.instance import running as running_instance
 from services.log import LogUnavailable, end_offsets
 from services.reading import watermark
+from services.security import Role, Visitor, create_link
 from services.settings import EVENTS, Settings, running, settings
 from services.tables import TablesUnavailable, connected
 from services.telemetry import STALE, configure_logs
@@ -49,6 +50,7 @@ def register(app: typer.Typer) -> None:
     app.command()(plainly(down))
     app.command()(plainly(status))
     app.command()(plainly(doctor))
+    app.command()(plainly(console))
 
 
 def read_policy(path: Path | None) -> Policy | None:
@@ -100,6 +102,10 @@ async def _up(one: Settings, options: Options) -> None:
                 f"Parcours is ready after {time.monotonic() - started:.1f} s: facts to {instance.api}/v1/events",
                 markup=False,
             )
+            link = await console_link(
+                instance.api, instance.servers.postgres_url, Visitor("admin", None, "admin", None)
+            )
+            out.print(f"Console (opens once, within the hour): {link}", markup=False, soft_wrap=True, highlight=False)
             out.print(
                 "Look: parcours status · parcours bounced · parcours claims   Stop: Ctrl-C, or parcours down",
                 markup=False,
@@ -200,10 +206,43 @@ def _reap(one: Settings) -> None:
         out.print(f"Nothing is running in {one.home}.", markup=False)
 
 
+async def console_link(api: str, postgres: str, who: Visitor) -> str:
+    """A one-time way into the console."""
+    async with connected(postgres, "console") as connection:
+        return f"{api}/login?key={await create_link(connection, who)}"
+
+
+def console(
+    home: Home = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Who it is for: the name that stands beside what they do.")
+    ] = "admin",
+    role: Annotated[str, typer.Option("--role", help="reader, operator or admin.")] = "admin",
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this establishment (default: all).")] = None,
+    department: Annotated[
+        list[str] | None, typer.Option("--department", help="Only what concerns these departments (may be repeated).")
+    ] = None,
+) -> None:
+    """Print a link that opens the console once, within the hour.
+
+    Example: parcours console --name "Mme Lambert" --role operator --tenant north
+    """
+    if role not in ("reader", "operator", "admin"):
+        fail(f"--role must be reader, operator or admin, not {role!r}", Exit.USAGE)
+    _, found = here(home)
+    who = Visitor(name, tenant, cast("Role", role), tuple(department) if department else None)
+    out.print(
+        run(console_link(str(found.get("api") or ""), str(found["postgres"]), who)),
+        markup=False,
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
 async def state_of(found: dict[str, Any]) -> dict[str, Any]:
     """What `parcours status` tells."""
     told: dict[str, Any] = {
-        "api": found.get("api"), "console": None, "kafka": found.get("kafka"), "postgres": _address(str(found.get("postgres"))),
+        "api": found.get("api"), "console": found.get("api"), "kafka": found.get("kafka"), "postgres": _address(str(found.get("postgres"))),
         "watermark": None, "lag": None, "facts_per_s": None, "parked": None, "services": {},
     }  # fmt: skip
     try:

@@ -1,13 +1,10 @@
 """Cases, claims, patients, departments, small flows, findings: what the tables say, by HTTP."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from events.fields import instant
@@ -17,6 +14,7 @@ from projections.rows import Row, case_row, claim_row, finding_row, patient_row,
 from projections.saying import reason_rows
 from services import reading
 from services import tables_query as tables
+from services.cursors import cursor_of, key_of
 from services.files import case_told, claim_told, file_of, files_at, timeline_row
 from services.guests import Problem
 from services.kept import Kept
@@ -40,30 +38,6 @@ def at(name: str, text: str | None) -> datetime | None:
         return None if text is None else instant(text.replace(" ", "+"))
     except ValueError as wrong:
         raise Problem(422, "Not a time", f"{name} {wrong}", name, str(wrong)) from None
-
-
-def key_of(cursor: str | None, size: int, times: Sequence[int]) -> tuple[Any, ...] | None:
-    """The key a cursor stands for. Raises `Problem` 422 for one that we did not give."""
-    if cursor is None:
-        return None
-    try:
-        parts = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if not isinstance(parts, list) or len(parts) != size:
-            _not()
-        return tuple(
-            datetime.fromisoformat(part) if n in times else part if part is None or isinstance(part, str) else _not()
-            for n, part in enumerate(parts)
-        )
-    except (ValueError, TypeError, binascii.Error):
-        raise Problem(422, "Not a cursor", "next must be what the page before said", "next") from None
-
-
-def _not() -> Any:
-    raise ValueError
-
-
-def cursor_of(key: tuple[Any, ...] | None) -> str | None:
-    return None if key is None else base64.urlsafe_b64encode(orjson.dumps(list(key))).decode()
 
 
 def plain(text: str | None) -> str | None:

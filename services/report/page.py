@@ -9,7 +9,7 @@ from projections.path import LEVELS
 from projections.rows import Row
 from projections.words import LADDER, arrows
 from projections.words import LEVELS as LEVEL_WORDS
-from services.report.matrix import drawing, matrix
+from services.matrix import drawing, matrix
 
 Language = Literal["en", "fr"]
 MOST_LISTED = 200

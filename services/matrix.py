@@ -1,10 +1,11 @@
 """Moves between departments as a drawing: from a row to a column, the darker the more often."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
+from typing import Any
 
 MOST = 16
 CELL, LABEL, HEAD = 34, 190, 150
@@ -34,6 +35,20 @@ def matrix(paths: Iterable[Sequence[str]]) -> Matrix:
             returns[here, there] += there in seen
             busy[here] += 1
             busy[there] += 1
+    names = tuple(sorted(name for name, _ in busy.most_common(MOST)))
+    return Matrix(names, moves, returns, max(0, len(busy) - MOST))
+
+
+def matrix_of(flow: Iterable[Mapping[str, Any]]) -> Matrix:
+    """The matrix of moves that were counted already: rows with here, there, moves, returns."""
+    moves: Counter[tuple[str, str]] = Counter()
+    returns: Counter[tuple[str, str]] = Counter()
+    busy: Counter[str] = Counter()
+    for one in flow:
+        moves[one["here"], one["there"]] += one["moves"]
+        returns[one["here"], one["there"]] += one["returns"]
+        busy[one["here"]] += one["moves"]
+        busy[one["there"]] += one["moves"]
     names = tuple(sorted(name for name, _ in busy.most_common(MOST)))
     return Matrix(names, moves, returns, max(0, len(busy) - MOST))
 

@@ -1,0 +1,273 @@
+"""What stands on each page: from the tables and the folds to what a template shows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+from urllib.parse import quote
+
+from events.envelope import Recorded
+from projections.findings import findings
+from projections.path import Case
+from projections.patient import PatientFile
+from projections.rows import Row, case_row
+from projections.words import CLOCKS, LADDER, LEVELS, TITLES, reasons
+from services import tables_query as tables
+from services.console import charts, texts
+from services.console.texts import Language
+from services.files import concerns
+from services.tables import Connection
+from services.tables_alerts import alert_state
+
+STOPPED = timedelta(days=14)
+YESTERDAY = timedelta(days=1)
+BADGES = {"B1": "low", "B2": "medium", "B3": "high", "B4": "critical", "U3": "medium", "U4": "high", "U5": "critical"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How things are said to this person: language, zone, and what the tables know up to."""
+
+    language: Language
+    zone: tzinfo
+    now: datetime
+
+    def t(self, key: str, **values: object) -> str:
+        return texts.text(self.language, key, **values)
+
+    def pick(self, pair: tuple[str, str]) -> str:
+        """Of a pair in English and French, as the folds say things."""
+        return pair[1] if self.language == "fr" else pair[0]
+
+    def day(self, at: datetime | str | None) -> str:
+        return texts.day(self.language, instant(at), self.zone)
+
+    def moment(self, at: datetime | str | None) -> str:
+        return texts.moment(self.language, instant(at), self.zone)
+
+    def deadline(self, at: datetime | str | None) -> str:
+        return texts.deadline(self.language, instant(at), self.zone)
+
+    def age(self, since: datetime | str | None) -> str:
+        return texts.age(self.language, instant(since), self.now)
+
+    def number(self, value: float | None) -> str:
+        return texts.number(self.language, value)
+
+    def share(self, value: float | None) -> str:
+        return texts.share(self.language, value)
+
+    def fact(self, kind: str) -> str:
+        return texts.fact_said(self.language, kind)
+
+    def state(self, name: str) -> str:
+        return texts.state_said(self.language, name)
+
+    def level(self, name: str | None) -> str:
+        """A level in words."""
+        pair = LEVELS.get(name or "") or LADDER.get(name or "") or CLOCKS.get(name or "")
+        return "" if pair is None else self.pick(pair)
+
+    def clock(self, name: str) -> str:
+        return self.pick(CLOCKS[name])
+
+    def title(self, finding: str) -> str:
+        return self.pick(TITLES[finding.partition(":")[0]])
+
+    def badge(self, level: str | None) -> str:
+        return BADGES.get(level or "", "low")
+
+    def reasons(self, row: Any) -> list[str]:
+        return [reason[f"text_{self.language}"] for reason in row["reasons"] or []]
+
+    def url(self, *parts: str) -> str:
+        """An address of the console; every part of an id is quoted."""
+        return "/" + "/".join([self.language, *(quote(part, safe="") for part in parts)])
+
+
+def instant(at: datetime | str | None) -> datetime | None:
+    return datetime.fromisoformat(at) if isinstance(at, str) else at
+
+
+async def morning(connection: Connection, tenant: str, only: Sequence[str] | None, view: View) -> dict[str, Any]:
+    """The start page: who to call, what changed, what falls due, what stopped."""
+    tomorrow = (view.now.astimezone(view.zone) + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        "calls": await tables.to_call(connection, tenant, 25, only),
+        "changes": await tables.open_findings(
+            connection, tenant, 15, departments=only, opened_after=view.now - YESTERDAY, open_only=False
+        ),
+        "dues": await tables.due_soon(connection, tenant, tomorrow, 20, only),
+        "stopped": await tables.stopped_moving(connection, tenant, view.now - STOPPED, 10, only),
+    }
+
+
+async def ageing(connection: Connection, tenant: str, only: Sequence[str] | None, view: View) -> str:
+    """The ageing chart."""
+    dots = [
+        charts.Dot(
+            row["department"], max(0.0, (view.now - row["first_sign"]).total_seconds() / 86_400), row["level"],
+            f"{row['case_id']} · {row['department']} · {view.age(row['first_sign'])}",
+            f"{view.url('cases', row['case_id'])}?patient={quote(row['patient'], safe='')}",
+        )
+        for row in await tables.ages(connection, tenant, only, 20_000)
+        if row["first_sign"] is not None
+    ]  # fmt: skip
+    finished = await tables.finished_ages(connection, tenant)
+    lines = (
+        [] if finished is None else [(value, f"{share} %") for value, share in zip(finished, (50, 85, 95), strict=True)]
+    )
+    return charts.ageing(dots, lines, view.t("ageing"), view.t("days", n="").strip()) if dots else ""
+
+
+def stays_of(case: Case, later: bool = False) -> list[charts.Stay]:  # noqa: FBT001, FBT002 - read beside its two callers
+    """The visits of the current path."""
+    found: list[charts.Stay] = []
+    seen: set[str] = set()
+    visits = case.path.visits
+    for n, visit in enumerate(visits):
+        until = visits[n + 1].since if n + 1 < len(visits) else None
+        back = visit.department in seen and not visit.planned
+        found.append(charts.Stay(visit.department, visit.since, until, visit.planned, back, later))
+        seen.add(visit.department)
+    return found
+
+
+def marks_of(file: PatientFile, name: str, view: View, known: set[str] | None = None) -> list[charts.Mark]:
+    """What happened to a case, as signs on its lanes; facts not `known` at the time are later ones."""
+    case, marks = file.cases[name], []
+    for fact in file.facts:
+        if not concerns(file, fact, name) or fact.type.startswith("parcours.alert."):
+            continue
+        where = _where(fact) or _stood(case, fact.occurred_at)
+        kind = "redirect" if "redirected" in fact.type else "claim" if ".claim." in fact.type else "contact"
+        if fact.type == "parcours.case.worked.v1":
+            kind = "act"
+        later = known is not None and fact.name not in known
+        marks.append(
+            charts.Mark(
+                fact.occurred_at, where, kind, f"{view.moment(fact.occurred_at)} · {view.fact(fact.type)}", later
+            )
+        )
+    for claim in file.claims.values():
+        if claim.said.case == name and claim.has_begun:
+            marks += [
+                charts.Mark(
+                    clock.due_at,
+                    _stood(case, clock.due_at),
+                    "due",
+                    f"{view.deadline(clock.due_at)} · {view.clock(clock.name)}",
+                )
+                for clock in claim.clocks
+                if clock.name in ("answer", "final") and clock.state != "cancelled"
+            ]
+    for found in findings(file):
+        if found.case == name:
+            said = f"{view.moment(found.opened_at)} · {view.title(found.id)}"
+            marks.append(charts.Mark(found.opened_at, _stood(case, found.opened_at), "finding", said))
+    return marks
+
+
+def _where(fact: Recorded) -> str | None:
+    said = fact.data
+    return getattr(said, "department", None) or getattr(said, "from_department", None)
+
+
+def _stood(case: Case, at: datetime) -> str | None:
+    """Where the case was at an instant."""
+    here = None
+    for visit in case.path.visits:
+        if visit.since > at:
+            break
+        here = visit.department
+    return here or (case.path.visits[0].department if case.path.visits else None)
+
+
+def lanes(file: PatientFile, name: str, view: View, now_file: PatientFile | None = None) -> str:
+    """A case's lanes; with the file of today, what came to be known since is drawn behind in grey."""
+    case = file.cases[name]
+    stays, marks = stays_of(case), marks_of(file, name, view)
+    if now_file is not None and name in now_file.cases:
+        known = {visit.fact for visit in case.path.visits}
+        visits = now_file.cases[name].path.visits
+        grey = [
+            stay
+            for stay, visit in zip(stays_of(now_file.cases[name], later=True), visits, strict=True)
+            if visit.fact not in known
+        ]
+        facts = {fact.name for fact in file.facts}
+        stays = [*stays, *grey]
+        marks += [mark for mark in marks_of(now_file, name, view, facts) if mark.later]
+    if not stays and not marks:
+        return ""
+    end = (
+        view.now
+        if not case.closed or now_file is not None
+        else max([case.last_sign or view.now, *(mark.at for mark in marks)])
+    )
+    begin = min([stay.since for stay in stays] + [mark.at for mark in marks])
+    days = [(at, view.day(at)) for at in charts.axis_days(begin.astimezone(view.zone), end.astimezone(view.zone), 6)]
+    return charts.lanes(stays, marks, end, f"{view.t('lanes')}: {' → '.join(case.path.departments)}", days)
+
+
+def story(file: PatientFile, name: str, view: View) -> list[str]:
+    """The plain story of a case in sentences: what is found, and why."""
+    told = []
+    for found in findings(file):
+        if found.case == name:
+            for reason in reasons(file, found):
+                sentence = reason.fr if view.language == "fr" else reason.en
+                if sentence not in told:
+                    told.append(sentence)
+    if not told:
+        path = file.cases[name].path
+        n, way = len(path.visits), " → ".join(path.departments) or "–"
+        told.append(view.pick((f"{n} visits: {way}", f"{n} passages : {way}")))
+    return told
+
+
+def timeline(file: PatientFile, name: str, view: View, now_file: PatientFile | None) -> list[dict[str, Any]]:
+    """The facts of a case, in order; those recorded after the instant looked at are marked."""
+    known = {fact.name for fact in file.facts}
+    source = now_file or file
+    return [
+        {
+            "at": fact.occurred_at, "recorded_at": fact.recorded_at, "said": view.fact(fact.type),
+            "where": _where(fact) or getattr(fact.data, "to_department", None), "fact": fact.name,
+            "later": fact.name not in known,
+        }
+        for fact in source.facts
+        if concerns(source, fact, name)
+    ]  # fmt: skip
+
+
+def instants(file: PatientFile, name: str) -> list[datetime]:
+    """The instants at which something of a case was recorded: what the slider stops at."""
+    return sorted({fact.recorded_at for fact in file.facts if concerns(file, fact, name)})
+
+
+def case_summary(file: PatientFile, name: str) -> Row:
+    return case_row(file, file.cases[name])
+
+
+def strips(flows: Iterable[Row], contacts: Sequence[Row], view: View) -> list[dict[str, Any]]:
+    """Small flows with their contacts drawn one by one."""
+    begin = view.now - timedelta(weeks=tables.WEEKS)
+    by_topic: dict[str, list[charts.Point]] = {}
+    for row in contacts:
+        said = f"{view.moment(row['at'])} · {row['department'] or ''} · {row['patient']}"
+        by_topic.setdefault(row["topic"], []).append(charts.Point(row["at"], said, row["bounced"], row["unanswered"]))
+    return [
+        dict(flow)
+        | {
+            "strip": charts.strip(
+                by_topic.get(flow["topic"], []), begin, view.now, f"{flow['topic']}: {flow['contacts']}"
+            )
+        }
+        for flow in flows
+    ]
+
+
+def alert_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    now = datetime.now(UTC)
+    return [dict(row) | {"state": alert_state(row, now)} for row in rows]

@@ -1,0 +1,318 @@
+"""Every word of the console, in French and English; dates and numbers as each language writes them."""
+
+from datetime import datetime, timedelta, tzinfo
+from typing import Literal
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_decimal, format_percent
+
+Language = Literal["fr", "en"]
+LANGUAGES: tuple[Language, ...] = ("fr", "en")
+LOCALES = {"fr": "fr_FR", "en": "en_GB"}
+DAY = 86_400
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "skip": ("Aller au contenu", "Skip to content"),
+    "morning": ("Ce matin", "This morning"),
+    "cases": ("Dossiers", "Cases"),
+    "case": ("Dossier", "Case"),
+    "claims": ("Réclamations", "Claims"),
+    "claim": ("Réclamation", "Claim"),
+    "departments": ("Services", "Departments"),
+    "department": ("Service", "Department"),
+    "topics": ("Petits flux", "Small flows"),
+    "alerts": ("Alertes", "Alerts"),
+    "system": ("Système", "System"),
+    "menu": ("Pages", "Pages"),
+    "other_language": ("English", "Français"),
+    "leave": ("Se déconnecter", "Log out"),
+    "as_of_now": ("Situation au {at}", "As of {at}"),
+    "to_call": ("À appeler aujourd'hui", "To call today"),
+    "to_call_hint": (
+        "Les patients que l'on est en train de perdre, ceux qui ont le plus enduré d'abord.",
+        "Patients who are being lost, those who have endured most first.",
+    ),
+    "nobody_to_call": ("Personne n'attend d'appel.", "Nobody needs a call."),
+    "since_yesterday": ("Depuis hier", "Since yesterday"),
+    "nothing_new": ("Rien de nouveau depuis hier.", "Nothing new since yesterday."),
+    "due_soon": ("Échéances d'ici demain soir", "Due by tomorrow night"),
+    "nothing_due": ("Aucune réponse n'est due d'ici demain soir.", "No answer is due by tomorrow night."),
+    "stopped": ("Ce qui s'est arrêté sans bruit", "What quietly stopped moving"),
+    "stopped_hint": (
+        "Dossiers ouverts, déjà déplacés, sans réponse et sans nouvelles depuis quatorze jours.",
+        "Open cases that had moved about, unanswered, and not heard of for fourteen days.",
+    ),
+    "nothing_stopped": ("Aucun dossier ne s'est arrêté.", "No case has stopped."),
+    "take": ("Je m'en occupe", "I'll take it"),
+    "silence": ("Mettre en silence", "Silence"),
+    "dismiss": ("Écarter", "Dismiss"),
+    "why_dismiss": ("Pourquoi ce n'était pas utile", "Why it was of no use"),
+    "until": ("Jusqu'au", "Until"),
+    "reason": ("Motif", "Reason"),
+    "other_acts": ("Autres actions", "Other actions"),
+    "patient": ("Patient", "Patient"),
+    "now_in": ("Actuellement à", "Now in"),
+    "age": ("Âge", "Age"),
+    "level": ("Niveau", "Level"),
+    "why": ("Pourquoi", "Why"),
+    "path": ("Parcours", "Path"),
+    "last_sign": ("Dernier signe", "Last sign"),
+    "due": ("Échéance", "Due"),
+    "chases": ("Relances", "Chases"),
+    "ladder": ("Échelon", "Step"),
+    "state": ("État", "State"),
+    "open": ("ouvert", "open"),
+    "closed": ("clos", "closed"),
+    "all": ("tous", "all"),
+    "filter": ("Filtrer", "Filter"),
+    "min_level": ("À partir de", "From"),
+    "any": ("indifférent", "any"),
+    "sort": ("Ordre", "Order"),
+    "endured": ("le plus enduré d'abord", "most endured first"),
+    "by_age": ("le plus ancien d'abord", "oldest first"),
+    "find": ("Dossier ou patient", "Case or patient"),
+    "more": ("Page suivante", "Next page"),
+    "first_page": ("Première page", "First page"),
+    "no_case": ("Aucun dossier ne répond à ces critères.", "No case matches."),
+    "no_claim": ("Aucune réclamation ne répond à ces critères.", "No claim matches."),
+    "ageing": ("Âge des dossiers ouverts", "Ages of open cases"),
+    "ageing_hint": (
+        "Un point par dossier ouvert ; les lignes sont l'âge que 50, 85 et 95 % des dossiers finis n'ont pas dépassé.",
+        "A dot an open case; the lines are the ages that 50, 85 and 95 % of finished cases did not exceed.",
+    ),
+    "story": ("L'histoire", "The story"),
+    "lanes": ("Le parcours, service par service", "The path, department by department"),
+    "clocks": ("Les délais", "The clocks"),
+    "clock": ("Délai", "Clock"),
+    "why_clock": ("Pourquoi le délai en est là", "Why the clock stands where it stands"),
+    "started": ("Départ", "Started"),
+    "met": ("Fait", "Met"),
+    "findings": ("Constats", "Findings"),
+    "timeline": ("Chronologie", "Timeline"),
+    "as_of": ("Ce que l'on savait alors", "What one knew then"),
+    "as_of_day": ("Instant", "Instant"),
+    "show": ("Montrer", "Show"),
+    "back_to_now": ("Revenir à aujourd'hui", "Back to now"),
+    "known_then": (
+        "Tel que connu le {at} ; en gris, ce que l'on sait aujourd'hui.",
+        "As known on {at}; in grey, what is known now.",
+    ),
+    "unknown_then": (
+        "Ce dossier n'était pas encore connu à cet instant.",
+        "This case was not known yet at that instant.",
+    ),
+    "when": ("Quand", "When"),
+    "what": ("Quoi", "What"),
+    "where": ("Où", "Where"),
+    "measures": ("Mesures", "Measures"),
+    "hops": ("passages non prévus", "unplanned moves"),
+    "returns": ("retours", "returns"),
+    "sterile": ("passages stériles", "sterile visits"),
+    "carried": ("renvois à froid", "cold redirects"),
+    "answered_at": ("Dernière réponse circonstanciée", "Last substantive answer"),
+    "none": ("aucune", "none"),
+    "matrix": ("Qui envoie à qui", "Who sends to whom"),
+    "matrix_hint": (
+        "De la ligne vers la colonne ; cerclé : surtout des retours.",
+        "From the row to the column; ringed: mostly returns.",
+    ),
+    "sent": ("Envoyés", "Sent on"),
+    "received": ("Reçus", "Received"),
+    "came_back": ("Revenus", "Came back"),
+    "returned_share": ("Part de retours", "Returned share"),
+    "sterile_share": ("Part stérile", "Sterile share"),
+    "held": ("Durée moyenne", "Mean time held"),
+    "holds": ("Détient", "Holds"),
+    "holds_now": ("Ce qu'il détient", "What it holds"),
+    "sends_away": ("Où il envoie, et ce qui en revient", "Where it sends, and what comes back"),
+    "hours": ("{n} h", "{n} h"),
+    "small": ("Les petits flux", "The small flows"),
+    "small_hint": (
+        "Au plus cinq contacts par semaine. Un point, un contact ; cerclé : patient ballotté ; losange : réclamation sans réponse.",
+        "At most five contacts a week on average. Each dot is one contact; ringed: the patient is bounced; diamond: an unanswered claim.",
+    ),
+    "mass": ("Les flux massifs", "The mass flows"),
+    "topic": ("Sujet", "Topic"),
+    "contacts": ("Contacts", "Contacts"),
+    "a_week": ("par semaine", "a week"),
+    "bounced": ("Ballottés", "Bounced"),
+    "unanswered": ("Sans réponse", "Unanswered"),
+    "no_topic": ("Aucun contact n'a de sujet.", "No contact has a topic."),
+    "deliveries": ("Envois", "Deliveries"),
+    "quality": ("Utilité par règle", "Usefulness by rule"),
+    "rule": ("Règle", "Rule"),
+    "month": ("Mois", "Month"),
+    "raised": ("Levées", "Raised"),
+    "useful": ("Utiles", "Useful"),
+    "dismissed": ("Écartées", "Dismissed"),
+    "share": ("Part utile", "Useful share"),
+    "subscriber": ("Abonné", "Subscriber"),
+    "attempts": ("Essais", "Attempts"),
+    "answer": ("Réponse", "Answer"),
+    "no_alert": ("Aucune alerte.", "No alert."),
+    "no_delivery": ("Aucun envoi.", "No delivery."),
+    "acts": ("Ce que l'on a fait", "What was done"),
+    "who": ("Qui", "Who"),
+    "well": ("Tout avance.", "Everything moves."),
+    "watermark": ("Le journal est lu jusqu'au", "The log is read up to"),
+    "lag": ("Faits en attente", "Facts waiting"),
+    "services": ("Processus", "Processes"),
+    "parked": ("Enregistrements mis de côté", "Parked records"),
+    "parked_none": ("Rien n'est mis de côté.", "Nothing is parked."),
+    "generations": ("Générations", "Generations"),
+    "verified": ("Dernière vérification", "Last verification"),
+    "never": ("jamais", "never"),
+    "retry": ("Réessayer", "Retry"),
+    "discard": ("Écarter", "Discard"),
+    "place": ("Place", "Place"),
+    "since": ("Depuis", "Since"),
+    "policy": ("Règles de détection", "Policy"),
+    "brake": ("Les alertes sont retenues", "Alerts are held"),
+    "login": ("Entrer", "Log in"),
+    "login_hint": (
+        "Ouvrez le lien qu'affiche `parcours up`, ou demandez-en un : parcours console.",
+        "Open the link that `parcours up` prints, or ask for one: parcours console.",
+    ),
+    "login_wrong": (
+        "Ce lien a déjà servi ou n'est plus valable. Demandez-en un autre : parcours console.",
+        "This link was used already or is no longer valid. Ask for another: parcours console.",
+    ),
+    "login_with": ("Entrer par {name}", "Log in with {name}"),
+    "not_found": ("Introuvable", "Not found"),
+    "not_found_hint": (
+        "Cela n'existe pas, ou n'est pas à votre établissement.",
+        "There is no such thing, or it is not your establishment's.",
+    ),
+    "forbidden": ("Ce n'est pas dans vos droits.", "Your role does not allow this."),
+    "tenant": ("Établissement", "Establishment"),
+    "days": ("{n} j", "{n} d"),
+    "today": ("aujourd'hui", "today"),
+    "new_finding": ("nouveau", "new"),
+    "resolved": ("résolu", "resolved"),
+    "why_read": ("", ""),
+    "print": ("Imprimer", "Print"),
+    "updated": ("La page s'est mise à jour.", "The page was updated."),
+    "topic_none": ("sans sujet", "no topic"),
+    "no_department": ("sans service", "no department"),
+    "all_cases_of": ("Tous les dossiers", "All cases"),
+    "tomorrow": ("demain", "tomorrow"),
+    "overdue": ("en retard", "overdue"),
+    "chased": ("relancé {n} fois", "chased {n} times"),
+    "opened": ("Ouvert le", "Opened"),
+    "evidence": ("Preuves", "Evidence"),
+}
+STATES = {
+    "raised": ("à prendre", "to take"),
+    "acknowledged": ("prise en charge", "taken"),
+    "silenced": ("en silence", "silenced"),
+    "dismissed": ("écartée", "dismissed"),
+    "resolved": ("résolue", "resolved"),
+    "running": ("en cours", "running"),
+    "paused": ("suspendu", "paused"),
+    "met": ("fait à temps", "met"),
+    "met_late": ("fait en retard", "met late"),
+    "breached": ("dépassé", "breached"),
+    "cancelled": ("annulé", "cancelled"),
+    "open": ("ouverte", "open"),
+    "answered": ("répondue", "answered"),
+    "withdrawn": ("retirée", "withdrawn"),
+    "concluded": ("close", "concluded"),
+    "transferred": ("transmise", "transferred"),
+    "ended": ("terminée", "ended"),
+    "closed": ("clos", "closed"),
+    "waiting": ("en attente", "waiting"),
+    "delivered": ("remis", "delivered"),
+    "held": ("retenu", "held"),
+    "failed": ("échoué", "failed"),
+    "dropped": ("abandonné", "dropped"),
+    "muted": ("non dit", "not said"),
+}
+FACTS = {
+    "contact.received": ("le patient prend contact", "the patient gets in touch"),
+    "contact.handled": ("contact traité", "contact handled"),
+    "contact.redirected": ("renvoyé vers un autre service", "redirected to another department"),
+    "contact.abandoned": ("appel abandonné", "gave up waiting"),
+    "contact.sent": ("envoi au patient", "sent to the patient"),
+    "contact.undelivered": ("envoi non parvenu", "never arrived"),
+    "contact.linked": ("contact rattaché", "contact linked"),
+    "contact.unlinked": ("contact détaché", "contact unlinked"),
+    "contact.reclassified": ("contact requalifié", "contact reclassified"),
+    "case.opened": ("dossier ouvert", "case opened"),
+    "case.taken": ("dossier pris en charge", "case taken"),
+    "case.declined": ("« ce n'est pas chez nous »", '"not us"'),
+    "case.transferred": ("dossier transféré", "case transferred"),
+    "case.worked": ("acte sur le dossier", "act on the case"),
+    "case.consulted": ("avis demandé", "opinion asked"),
+    "case.advised": ("avis rendu", "opinion given"),
+    "case.escalated": ("porté plus haut", "escalated"),
+    "case.closed": ("dossier clos", "case closed"),
+    "case.reopened": ("dossier rouvert", "case reopened"),
+    "claim.registered": ("réclamation enregistrée", "claim registered"),
+    "claim.acknowledged": ("accusé de réception", "acknowledged"),
+    "claim.held": ("réponse d'attente", "holding reply"),
+    "claim.answered": ("réponse à la réclamation", "claim answered"),
+    "claim.paused": ("délai suspendu", "clock paused"),
+    "claim.resumed": ("délai repris", "clock resumed"),
+    "claim.contribution_requested": ("contribution demandée", "contribution asked"),
+    "claim.contribution_provided": ("contribution reçue", "contribution given"),
+    "claim.withdrawn": ("réclamation retirée", "claim withdrawn"),
+    "claim.reopened": ("réclamation rouverte", "claim reopened"),
+    "claim.transferred_out": ("transmise à un autre organisme", "sent to another organisation"),
+    "claim.concluded": ("réclamation classée", "claim concluded"),
+    "recourse.opened": ("recours extérieur", "outside recourse"),
+    "alert.acknowledged": ("alerte prise en charge", "alert taken"),
+    "alert.silenced": ("alerte en silence", "alert silenced"),
+    "alert.dismissed": ("alerte écartée", "alert dismissed"),
+}
+
+
+def index(language: Language) -> int:
+    return LANGUAGES.index(language)
+
+
+def text(language: Language, key: str, **values: object) -> str:
+    """A text of the console. Raises KeyError for one that is not written."""
+    found = TEXTS[key][index(language)]
+    return found.format(**values) if values else found
+
+
+def fact_said(language: Language, kind: str) -> str:
+    name = kind.removeprefix("parcours.").removesuffix(".v1")
+    pair = FACTS.get(name)
+    return name.replace(".", " ").replace("_", " ") if pair is None else pair[index(language)]
+
+
+def state_said(language: Language, state: str) -> str:
+    pair = STATES.get(state)
+    return state if pair is None else pair[index(language)]
+
+
+def day(language: Language, at: datetime | None, zone: tzinfo) -> str:
+    return "–" if at is None else format_date(at.astimezone(zone).date(), "d MMM y", locale=LOCALES[language])
+
+
+def moment(language: Language, at: datetime | None, zone: tzinfo) -> str:
+    return "–" if at is None else format_datetime(at.astimezone(zone), "d MMM y, HH:mm", locale=LOCALES[language])
+
+
+def deadline(language: Language, at: datetime | None, zone: tzinfo) -> str:
+    """A deadline at a local midnight is the end of the day before."""
+    if at is None:
+        return "–"
+    local = at.astimezone(zone)
+    return day(language, at - timedelta(seconds=1) if local.hour == local.minute == 0 else at, zone)
+
+
+def age(language: Language, since: datetime | None, now: datetime) -> str:
+    if since is None:
+        return "–"
+    days = int((now - since).total_seconds() // DAY)
+    return text(language, "today") if days < 1 else text(language, "days", n=number(language, days))
+
+
+def number(language: Language, value: float | None) -> str:
+    return "–" if value is None else format_decimal(value, locale=LOCALES[language])
+
+
+def share(language: Language, value: float | None) -> str:
+    return "–" if value is None else format_percent(value, locale=LOCALES[language])
