@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: install demo check format test faults bench deadlines contract clean
+.PHONY: install demo check format test browser faults bench deadlines contract clean
 
 install: $(READY)
 
@@ -28,8 +28,14 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/pytest tests
+
+# The browser tests need Debian's chromium; where it cannot be installed they are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		{ apt-get install -qq -y chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null 2>&1; }; } || \
+		echo "no chromium here: the browser tests are skipped"
 
 faults: $(READY)
 	$(BIN)/python -m tests.faults.long_run

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx2
 
 from projections.policy import Policy
+from services.console.app import add_console
 from services.instance import http_server, serve
 from services.intake.app import app
 from services.log import LogWriter
@@ -38,6 +39,7 @@ async def served(line: Line) -> AsyncIterator[Served]:
     writer = LogWriter(line.kafka)
     api = app(writer, line.pool, Policy, clock=False)
     close = add_query(api, line.pool, writer, topic=line.topic)
+    close_console = add_console(api, line.pool, writer, "a test's secret", line.topic)
     server = http_server(api, "127.0.0.1", 0)
     server.config.timeout_graceful_shutdown = 1
     task = asyncio.create_task(serve(server))
@@ -51,4 +53,5 @@ async def served(line: Line) -> AsyncIterator[Served]:
         server.should_exit = True
         await asyncio.gather(task, return_exceptions=True)
         await close()
+        await close_console()
         await writer.close()

@@ -44,9 +44,11 @@ def text(x: float, y: float, said: str, kind: str = "", anchor: str = "start") -
 
 
 def svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
+    drawn = "".join(parts)
+    role = "group" if "<a " in drawn else "img"
     return (
-        f'<svg role="img" viewBox="0 0 {width:.0f} {height:.0f}" aria-label="{escape(label, quote=True)}"'
-        f' preserveAspectRatio="xMinYMin meet">{"".join(parts)}</svg>'
+        f'<svg role="{role}" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
+        f' aria-label="{escape(label, quote=True)}">{drawn}</svg>'
     )
 
 
@@ -121,7 +123,7 @@ class Dot:
 def ageing(dots: Sequence[Dot], lines: Sequence[tuple[float, str]], label: str, unit: str) -> str:
     """Department across, age up; one dot an open case, above two thousand the darker the more."""
     names = sorted({dot.department for dot in dots})
-    left, step = 56, max(18.0, min(90.0, 900 / max(1, len(names))))
+    left, step = 56, max(18.0, min(120.0, 900 / max(1, len(names))))
     width, plot = left + step * max(1, len(names)) + RIGHT, 260
     height = plot + 120
     most = max([dot.days for dot in dots] + [value for value, _ in lines] + [1.0])
@@ -136,11 +138,14 @@ def ageing(dots: Sequence[Dot], lines: Sequence[tuple[float, str]], label: str, 
             f'<line class="tick" x1="{left}" y1="{y(value):.1f}" x2="{width - RIGHT:.1f}" y2="{y(value):.1f}"/>'
         )
         parts.append(text(left - 6, y(value) + 4, f"{value:.0f} {escape(unit)}", "axis", "end"))
-    for value, said in lines:
+    last: float | None = None
+    for value, said in sorted(lines):
         parts.append(
             f'<line class="percentile" x1="{left}" y1="{y(value):.1f}" x2="{width - RIGHT:.1f}" y2="{y(value):.1f}"/>'
         )
-        parts.append(text(width - RIGHT, y(value) - 3, escape(said), "percentile", "end"))
+        place = width - RIGHT if last is None or last - y(value) > 14 else width - RIGHT - 40
+        last = y(value)
+        parts.append(text(place, y(value) - 3, escape(said), "percentile", "end"))
     for n, name in enumerate(names):
         x = left + step * (n + 0.5)
         parts.append(

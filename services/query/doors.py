@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
+import structlog
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteException
@@ -18,6 +19,7 @@ from services.settings import EVENTS
 from services.tables import AWAY, NoGeneration, Pool
 
 LONGEST_WAIT = 10.0
+log = structlog.get_logger("parcours.query")
 RANKS = {"emitter": 0, "reader": 1, "operator": 2, "admin": 3}
 
 
@@ -111,6 +113,13 @@ def add_problems(api: FastAPI) -> None:
     async def empty(_: Request, wrong: Any) -> Response:
         return problem(Problem(503, "Not now", str(wrong)))
 
+    async def broken(request: Request, wrong: Any) -> Response:
+        log.error("a request failed", path=request.url.path.split("/")[1:3], error=type(wrong).__name__, exc_info=wrong)
+        return problem(
+            Problem(500, "Our fault", "this request could not be answered; the log of this process says why")
+        )
+
+    api.add_exception_handler(Exception, broken)
     api.add_exception_handler(Problem, ours)
     api.add_exception_handler(HTTPException, framework)
     api.add_exception_handler(StarletteException, framework)
