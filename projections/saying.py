@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from events.envelope import Recorded, partition_key, written
+from events.envelope import Recorded, parsed, partition_key, written
 from events.identity import alert_id
 from projections.announcing import ToSay, severity
 from projections.findings import Finding
@@ -57,6 +57,10 @@ def alert(file: PatientFile, said: ToSay, at: datetime, cause: Recorded | None) 
     }  # fmt: skip
     if cause is not None:
         envelope["causationid"] = cause.id
+        stated = parsed(cause.raw)
+        envelope |= {
+            name: stated[name] for name in ("correlationid", "traceparent") if isinstance(stated.get(name), str)
+        }
     return envelope
 
 

@@ -19,6 +19,7 @@ import psutil
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from deploy.embedded import kafka_server, postgres_server
 from deploy.embedded.server_process import EmbeddedServerError, is_taken, pick_ports, write_whole
@@ -262,9 +263,10 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
 @asynccontextmanager
 async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) -> AsyncIterator[None]:
     one, options = instance.settings, instance.options
-    api, close_api = await api_of(pool, writer, clock=options.clock)
+    registry = CollectorRegistry()
+    api, close_api = await api_of(pool, writer, clock=options.clock, registry=registry)
     server = http_server(api, HOST, port)
-    clock, relay = Clock(writer, pool, one.partitions), Relay(writer, pool)
+    clock, relay = Clock(writer, pool, one.partitions, registry), Relay(writer, pool, registry)
     sender = Sender(pool, ways(instance.api))
     instance.children += [_projector(instance, number) for number in range(options.projectors)]
     tasks = [
@@ -291,12 +293,14 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def api_of(pool: Pool, writer: LogWriter, *, clock: bool) -> tuple[FastAPI, Callable[[], Awaitable[None]]]:
+async def api_of(
+    pool: Pool, writer: LogWriter, *, clock: bool, registry: CollectorRegistry | None = None
+) -> tuple[FastAPI, Callable[[], Awaitable[None]]]:
     """Every HTTP door on one app, and how to close what it keeps open."""
     async with pool.acquire() as connection:
         generation = await active_generation(connection)
     policy = generation.policy if generation else Policy()
-    api = app(writer, pool, lambda: policy, clock=clock)
+    api = app(writer, pool, lambda: policy, clock=clock, registry=registry)
     close_query = add_query(api, pool, writer)
     close_console = add_console(api, pool, writer, await console_key(pool))
 

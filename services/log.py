@@ -129,6 +129,27 @@ async def end_offsets(servers: str, topic: str) -> dict[int, int]:
     return {one.partition: offset for one, offset in found.items()}
 
 
+async def first_offsets(servers: str, topic: str) -> dict[int, int]:
+    """The first offset every partition still holds. Raises `LogUnavailable`."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=servers,
+        request_timeout_ms=10_000,
+        enable_auto_commit=False,
+        auto_offset_reset="latest",
+    )
+    try:
+        async with asyncio.timeout(10):
+            await consumer.start()
+            found = await consumer.beginning_offsets(list(consumer.assignment()))
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise LogUnavailable(f"Kafka at {servers}: {error!r}") from error
+    finally:
+        with suppress(asyncio.CancelledError):
+            await consumer.stop()
+    return {one.partition: offset for one, offset in found.items()}
+
+
 async def hashes_before(
     servers: str, topic: str, offsets: Mapping[int, int], hashed: Callable[[Any], bytes]
 ) -> dict[int, bytes]:

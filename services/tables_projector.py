@@ -108,6 +108,31 @@ async def move(
         raise FenceLost(f"partitions {lost} have moved on under another owner")
 
 
+async def stop_partition(connection: Connection, partition: int, reason: str) -> None:
+    """Note that a partition is stopped, for everybody: also for whoever is assigned it next."""
+    await connection.execute(
+        "insert into parcours.setting (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value",
+        f"stopped:{partition}", reason,
+    )  # fmt: skip
+
+
+async def stopped_partitions(connection: Connection) -> set[int]:
+    """The partitions that are stopped."""
+    rows = await connection.fetch("select name from parcours.setting where name like 'stopped:%'")
+    return {int(row["name"].partition(":")[2]) for row in rows}
+
+
+async def release_partition(connection: Connection, partition: int) -> bool:
+    """Let a stopped partition go on; False if it was not stopped."""
+    done = await connection.execute("delete from parcours.setting where name = $1", f"stopped:{partition}")
+    return bool(done != "DELETE 0")
+
+
+async def take_retry_wish(connection: Connection) -> bool:
+    """Whether somebody wished parked records to be tried again; the wish is taken."""
+    return bool(await connection.execute("delete from parcours.setting where name = 'retry_parked'") != "DELETE 0")
+
+
 async def was_committed(
     connection: Connection, schema: str, topic: str, partitions: Iterable[int], batch: UUID
 ) -> bool:

@@ -291,9 +291,9 @@ async def flows(connection: Connection, tenant: str, until: datetime | None) -> 
         tenant, until,
     )  # fmt: skip
     turned = await connection.fetch(
-        "select coalesce(f.topic, c.topic) as topic, count(distinct f.patient) filter (where f.kind like 'bounced%') as bounced,"
-        " count(distinct f.patient) filter (where f.kind = 'unanswered_claim') as unanswered"
-        " from parcours.finding f left join parcours.case_path c on c.tenant = f.tenant and c.patient = f.patient and c.case_id = f.case_id"
+        "select t.topic, count(distinct f.patient) filter (where f.kind like 'bounced%' and (f.case_id = t.case_id or f.topic = t.topic))"
+        " as bounced, count(distinct f.patient) filter (where f.kind = 'unanswered_claim') as unanswered"
+        " from parcours.finding f join parcours.contact t on t.tenant = f.tenant and t.patient = f.patient"
         " where f.tenant = $1 and f.is_open and f.kind in ('bounced_case', 'bounced_patient', 'unanswered_claim') group by 1",
         tenant,
     )  # fmt: skip
@@ -321,7 +321,7 @@ async def contacts_of(connection: Connection, tenant: str, topics: Sequence[str]
     rows = await connection.fetch(
         "select t.topic, t.at, t.channel, t.department, t.patient, t.case_id,"
         " exists (select 1 from parcours.finding f where f.tenant = t.tenant and f.patient = t.patient and f.is_open"
-        "  and f.kind in ('bounced_case', 'bounced_patient')) as bounced,"
+        "  and f.kind in ('bounced_case', 'bounced_patient') and (f.case_id = t.case_id or f.topic = t.topic)) as bounced,"
         " exists (select 1 from parcours.finding f where f.tenant = t.tenant and f.patient = t.patient and f.is_open"
         "  and f.kind = 'unanswered_claim') as unanswered"
         " from parcours.contact t where t.tenant = $1 and t.topic = any($2) and t.at > $3 order by t.at limit 5000",

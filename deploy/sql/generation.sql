@@ -14,7 +14,8 @@ create table {schema}.timeline (
     partition smallint not null,
     is_known boolean not null,
     is_conflicting boolean not null default false,
-    raw bytea not null
+    raw bytea not null,
+    primary key (tenant, patient, subject, source, id)
 );
 
 create table {schema}.patient (

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
+from prometheus_client import CollectorRegistry, Gauge
 
 from events.envelope import written
 from services.log import LogUnavailable, LogWriter, Outgoing
@@ -20,7 +21,12 @@ LOOK = 1.0
 class Clock:
     """Ticks the partitions of the log."""
 
-    def __init__(self, log: LogWriter, pool: Pool, partitions: int) -> None:
+    def __init__(self, log: LogWriter, pool: Pool, partitions: int, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self._next = Gauge("parcours_next_deadline_seconds", "When the next deadline falls due", registry=registry)
+        self._overdue = Gauge("parcours_deadlines_overdue", "Deadlines passed and not fired", registry=registry)
+        self._watermark = Gauge("parcours_watermark_age_seconds", "Age of the oldest watermark", registry=registry)
+        self._rebuild = Gauge("parcours_rebuild_records_per_second", "Rate of a rebuild under way", registry=registry)
         self._log = log
         self._pool = pool
         self._partitions = partitions
@@ -45,12 +51,30 @@ class Clock:
                 " where p.next_due_at <= $1 and (c.watermark is null or c.watermark < p.next_due_at) group by p.partition",
                 now,
             )
+            told = await connection.fetchrow(
+                "select (select min(n.next_due_at) from parcours.checkpoint c cross join lateral"
+                " (select next_due_at from parcours.patient p"
+                "  where p.partition = c.partition and p.next_due_at > '-infinity' order by next_due_at limit 1) n) as next,"
+                " (select count(*) from parcours.patient p join parcours.checkpoint c using (partition)"
+                "  where p.next_due_at <= c.watermark and not p.is_quarantined) as overdue,"
+                " (select min(watermark) from parcours.checkpoint) as watermark,"
+                " (select (detail ->> 'facts_per_s')::float from parcours.heartbeat"
+                "  where service = 'rebuild' and beat_at > now() - interval '10 s') as rebuild"
+            )
+        if told is not None:
+            self._tell(told, now)
         due |= {
             row["partition"]
             for row in rows
             if now - self.ticked.get(row["partition"], now - EVERY) >= timedelta(seconds=2)
         }
         await self.tick(due, now)
+
+    def _tell(self, told: Any, now: datetime) -> None:
+        self._next.set(told["next"].timestamp() if told["next"] else 0)
+        self._overdue.set(told["overdue"])
+        self._watermark.set((now - told["watermark"]).total_seconds() if told["watermark"] else 0)
+        self._rebuild.set(told["rebuild"] or 0)
 
     async def tick(self, partitions: Iterable[int], now: datetime) -> None:
         """One tick to each of some partitions."""

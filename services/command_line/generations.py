@@ -1,6 +1,9 @@
 """rebuild, verify, what-if, generations, rollback, drop: the tables made anew, and proved."""
 
+import os
+import shutil
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,8 +17,10 @@ from services.command_line.showing import AsJson, Exit, Home, Problem, here, out
 from services.projector import rebuild as making
 from services.settings import EVENTS
 from services.tables import active_generation, connected, generations, open_pool
+from services.tables_alerts import set_setting
 
 T = TypeVar("T")
+ROOM = 1.3
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +39,9 @@ async def working(home: Path | None, what: Callable[[making.Rebuilding], Awaitab
     pool = await open_pool(str(found["postgres"]), "rebuild")
     try:
         with progress() as bar:
-            one = making.Rebuilding(str(found["kafka"]), pool, EVENTS, bool(found.get("clock", True)), stepping(bar))
+            one = making.Rebuilding(
+                str(found["kafka"]), pool, EVENTS, bool(found.get("clock", True)), stepping(bar), str(found["postgres"])
+            )
             return await what(one)
     finally:
         await pool.close()
@@ -62,17 +69,43 @@ def rebuild(
     policy_file: PolicyFile = None,
     *,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a rebuild that was interrupted.")] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, max=64, help="Processes that share the partitions.")
+    ] = min(4, os.cpu_count() or 1),
 ) -> None:
     """Make the tables anew from the log, beside the old ones, and switch when they have caught up.
 
     Example: parcours rebuild --policy policy.json
     """
     chosen = read_policy(policy_file)
+    one_home, _ = here(home)
 
     async def work(one: making.Rebuilding) -> int:
-        return (await making.rebuild(one, chosen or await policy_now(one), resume=resume)).id
+        if one_home.home.exists():
+            await _check_disk(one, one_home.home)
+        made = await making.rebuild(one, chosen or await policy_now(one), resume=resume, processes=processes)
+        return made.id
 
     out.print(f"Generation {run(working(home, work))} is in use.", markup=False)
+
+
+async def _check_disk(one: making.Rebuilding, home: Path) -> None:
+    """The new tables stand beside the old ones: is there room? Raises `Problem`. Unknown for a Postgres elsewhere."""
+    async with one.pool.acquire() as connection:
+        active = await active_generation(connection)
+        size = 0
+        if active is not None:
+            size = await connection.fetchval(
+                "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c"
+                " join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relkind = 'r'",
+                active.schema,
+            )
+    free = shutil.disk_usage(home).free
+    if free < size * ROOM:
+        raise Problem(
+            f"a rebuild needs about {size * ROOM / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in {home}. "
+            "Make room, or remove an old generation: parcours generations, parcours drop ID"
+        )
 
 
 def verify(home: Home = None, *, as_json: AsJson = False) -> None:
@@ -84,7 +117,12 @@ def verify(home: Home = None, *, as_json: AsJson = False) -> None:
 
     async def work(one: making.Rebuilding) -> making.Verdict:
         async with connected(str(found["postgres"]), "verify") as connection:
-            return await making.verify(one, connection)
+            verdict = await making.verify(one, connection)
+            now = datetime.now(UTC).isoformat()
+            await set_setting(
+                connection, "last_verify", {"at": now, "same": verdict.is_same, "patients": verdict.persons}
+            )
+            return verdict
 
     verdict = run(working(home, work))
     told: dict[str, Any] = {

@@ -63,8 +63,10 @@ def notifier(home: Home = None, host: Host = "127.0.0.1", port: Port = 0) -> Non
     from services.notifier.relay import Relay
     from services.notifier.sending import Sender, ways
 
-    def parts(pool: Pool, writer: LogWriter, found: dict[str, Any]) -> list[Coroutine[Any, Any, Any]]:
-        relay, sender = Relay(writer, pool), Sender(pool, ways(str(found.get("api") or "")))
+    def parts(
+        pool: Pool, writer: LogWriter, found: dict[str, Any], registry: CollectorRegistry
+    ) -> list[Coroutine[Any, Any, Any]]:
+        relay, sender = Relay(writer, pool, registry), Sender(pool, ways(str(found.get("api") or "")))
         return [
             relay.run(), sender.run(), beat_for_ever(pool, "notifier", lambda: relay.detail() | sender.detail()),
         ]  # fmt: skip
@@ -81,8 +83,10 @@ def clock(home: Home = None, host: Host = "127.0.0.1", port: Port = 0) -> None:
 
     one, _ = here(home)
 
-    def parts(pool: Pool, writer: LogWriter, _: dict[str, Any]) -> list[Coroutine[Any, Any, Any]]:
-        ticking = Clock(writer, pool, one.partitions)
+    def parts(
+        pool: Pool, writer: LogWriter, _: dict[str, Any], registry: CollectorRegistry
+    ) -> list[Coroutine[Any, Any, Any]]:
+        ticking = Clock(writer, pool, one.partitions, registry)
         return [ticking.run(), beat_for_ever(pool, "clock", ticking.detail)]
 
     _service(home, "clock", parts, host, port)
@@ -90,7 +94,7 @@ def clock(home: Home = None, host: Host = "127.0.0.1", port: Port = 0) -> None:
 
 def _service(
     home: Path | None, name: str,
-    parts: Callable[[Pool, LogWriter, dict[str, Any]], list[Coroutine[Any, Any, Any]]], host: str, port: int,
+    parts: Callable[[Pool, LogWriter, dict[str, Any], CollectorRegistry], list[Coroutine[Any, Any, Any]]], host: str, port: int,
 ) -> None:  # fmt: skip
     """Some tasks and a health page, until SIGTERM or until one of them fails."""
     _, found = here(home)
@@ -98,10 +102,11 @@ def _service(
 
     async def work() -> None:
         pool, writer = await open_pool(str(found["postgres"]), name, size=12), LogWriter(str(found["kafka"]))
-        server = http_server(health_app(CollectorRegistry(), lambda: tables_health(pool, clock=True)), host, port)
+        registry = CollectorRegistry()
+        server = http_server(health_app(registry, lambda: tables_health(pool, clock=True)), host, port)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(part) for part in parts(pool, writer, found)]
+                tasks = [group.create_task(part) for part in parts(pool, writer, found, registry)]
                 serving = group.create_task(serve(server))
                 await until_stopped()
                 server.should_exit = True

@@ -1,7 +1,8 @@
 """bounced, claims, case, summary: what the tables say, for people and for programs."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +13,13 @@ from rich.table import Table
 
 from events.fields import instant
 from projections.announcing import severity
+from projections.findings import department_of, findings
 from projections.patient import PatientFile
-from projections.rows import Row
+from projections.rows import Row, case_row, claim_row, finding_row, patient_row, stamp
+from projections.saying import reason_rows
 from projections.words import CLOCKS, LADDER, LEVELS, arrows
 from services import reading
+from services.command_line.facts import progress
 from services.command_line.showing import (
     AsJson,
     Exit,
@@ -30,9 +34,11 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
-from services.files import case_told, claim_told, file_of
+from services.files import case_told, claim_told, file_of, files_at
 from services.tables import connected
 
+AsOf = Annotated[str | None, typer.Option("--as-of", help="As it was known at this instant.")]
+OccurredBy = Annotated[str | None, typer.Option("--occurred-by", help="As it stood at this instant, known today.")]
 Language = Annotated[str, typer.Option("--lang", help="en or fr.")]
 MOST_ROWS = 200
 
@@ -64,6 +70,8 @@ def bounced(
     tenant: Tenant = None,
     min_level: Annotated[str, typer.Option("--min-level", help="B1, B2, B3 or B4.")] = "B2",
     lang: Language = "en",
+    as_of: AsOf = None,
+    occurred_by: OccurredBy = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -75,6 +83,14 @@ def bounced(
         fail(f"--min-level must be one of {', '.join(LEVELS)}, not {min_level!r}", Exit.USAGE)
     chosen(lang)
     _, found = here(home)
+    if as_of is not None or occurred_by is not None:
+        then = _then(found, tenant, as_of, occurred_by)
+        cases = [row for row in then.cases if (row["level"] or "") >= min_level]
+        if as_json:
+            print_json({"cases": cases, "patients": then.bounced_patients})
+        else:
+            show_bounced(cases, then.bounced_patients, lang)
+        return
 
     async def read() -> tuple[list[Row], list[Row]]:
         async with connected(str(found["postgres"]), "bounced") as connection:
@@ -152,6 +168,8 @@ def claims(
     home: Home = None,
     tenant: Tenant = None,
     lang: Language = "en",
+    as_of: AsOf = None,
+    occurred_by: OccurredBy = None,
     *,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only unanswered ones.")] = False,
     due_within: Annotated[
@@ -166,6 +184,15 @@ def claims(
     language = chosen(lang)
     within = None if due_within is None else duration(due_within)
     _, found = here(home)
+    if as_of is not None or occurred_by is not None:
+        if within is not None:
+            fail("--due-within looks ahead from now: it does not go with --as-of or --occurred-by", Exit.USAGE)
+        rows = [row for row in _then(found, tenant, as_of, occurred_by).claims if row["unanswered"] or not overdue]
+        if as_json:
+            print_json(rows)
+        else:
+            show_claims(rows, lang, overdue=overdue)
+        return
     if within is not None:
         show_owed(run(_owed(str(found["postgres"]), tenant, within)), language, as_json=as_json)
         return
@@ -273,7 +300,14 @@ def show_claims(listed: list[Row], lang: str, *, overdue: bool) -> None:
     _more(len(listed), language)
 
 
-def summary(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False) -> None:
+def summary(
+    home: Home = None,
+    tenant: Tenant = None,
+    as_of: AsOf = None,
+    occurred_by: OccurredBy = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
     """The figures: cases, handoffs, returns, levels, claims.
 
     Example: parcours summary --json
@@ -285,7 +319,8 @@ def summary(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await reading.summary(connection, tenant)
 
-    told = run(read())
+    then = None if as_of is None and occurred_by is None else _then(found, tenant, as_of, occurred_by)
+    told = run(read()) if then is None else summary_of(then, tenant)
     if as_json:
         print_json(told)
         return
@@ -334,6 +369,104 @@ def case(
         return
     for one in told:
         show_case(one)
+
+
+@dataclass(slots=True)
+class Then:
+    """What every table would have shown at an instant."""
+
+    at: datetime
+    facts: int = 0
+    cases: list[Row] = field(default_factory=list)
+    bounced_patients: list[Row] = field(default_factory=list)
+    claims: list[Row] = field(default_factory=list)
+    patients: list[Row] = field(default_factory=list)
+    answered_late: int = 0
+    answered_in_time: int = 0
+
+
+def _then(found: dict[str, Any], tenant: str | None, as_of: str | None, occurred_by: str | None) -> Then:
+    """Everything at an instant, streamed over the timeline with a bar."""
+    known, stood = _instant("--as-of", as_of), _instant("--occurred-by", occurred_by)
+
+    async def read() -> Then:
+        then = Then(stood or known or datetime.now(UTC))
+        async with connected(str(found["postgres"]), "as-of") as connection:
+            total = await connection.fetchval(
+                "select count(*) from parcours.timeline where $1::text is null or tenant = $1", tenant
+            )
+            with progress() as bar:
+                task = bar.add_task("folding", total=total, rate="")
+                async for file, read_facts in files_at(connection, tenant, known, stood):
+                    note(then, file)
+                    bar.update(task, advance=read_facts, rate=f"{bar.tasks[task].speed or 0:,.0f}/s")
+        worst = {level: n for n, level in enumerate(["B4", "B3", "B2", "B1", None])}
+        then.cases.sort(key=lambda row: (worst[row["level"]], row["opened_at"] or "", row["case"], row["patient"]))
+        then.claims.sort(key=lambda row: (row["t0"], row["claim"]))
+        then.claims.sort(key=lambda row: row["ladder"], reverse=True)
+        return then
+
+    return run(read())
+
+
+def note(then: Then, file: PatientFile) -> None:
+    """Add a person's file to what was at an instant."""
+    if not file.facts:
+        return
+    then.facts += len(file.facts)
+    then.patients.append(patient_row(file))
+    by_case = {one.case: one for one in findings(file) if one.kind == "bounced_case"}
+    for case in file.cases.values():
+        one = by_case.get(case.id)
+        then.cases.append(
+            case_row(file, case) | {
+                "finding": one.id if one else None, "open": bool(one and one.is_open),
+                "opened_at": stamp(one.opened_at) if one else None, "reasons": reason_rows(file, one) if one else [],
+            }
+        )  # fmt: skip
+    then.bounced_patients += [
+        finding_row(file, one) | {"reasons": reason_rows(file, one)}
+        for one in findings(file) if one.kind == "bounced_patient"
+    ]  # fmt: skip
+    told = {one.claim: one for one in findings(file) if one.kind == "unanswered_claim"}
+    for claim in file.claims.values():
+        if not claim.has_begun:
+            continue
+        if claim.is_over:
+            answer = claim.current["answer"].state
+            then.answered_late += answer == "met_late"
+            then.answered_in_time += answer == "met"
+            continue
+        one = told.get(claim.id)
+        then.claims.append(
+            claim_row(file, claim, then.at) | {
+                "due_at": stamp(claim.current["answer"].due_at), "department": department_of(file, claim),
+                "reasons": reason_rows(file, one) if one else [],
+            }
+        )  # fmt: skip
+
+
+def summary_of(then: Then, tenant: str | None) -> Row:
+    """The figures at an instant, as `summary` gives those of now."""
+    cases = then.cases
+    return {
+        "tenant": tenant, "watermark": stamp(then.at), "events": then.facts, "cases": len(cases),
+        **{name: sum(row[name] for row in cases) for name in ("handoffs", "hops", "returns", "direct_returns")},
+        "cases_with_returns": sum(row["returns"] >= 1 for row in cases),
+        "cases_with_2_returns": sum(row["returns"] >= 2 for row in cases),
+        "cases_with_3_returns": sum(row["returns"] >= 3 for row in cases),
+        "cases_with_aba": sum(row["direct_returns"] >= 1 for row in cases),
+        "cases_with_abab": sum(row["alternation"] >= 4 for row in cases),
+        "cases_with_3_hops": sum(row["hops"] >= 3 for row in cases),
+        "cases_without_department": sum(not row["path"] for row in cases),
+        "max_hops": max((row["hops"] for row in cases), default=0),
+        "levels": {f"B{n}": sum(row["level"] == f"B{n}" for row in cases) for n in range(1, 5)},
+        "bounced_cases": sum(row["bounced"] for row in cases), "bounced_patients": sum(row["bounced"] for row in then.patients),
+        "claims": {
+            "open": len(then.claims), "overdue": sum(row["unanswered"] for row in then.claims),
+            "answered_in_time": then.answered_in_time, "answered_late": then.answered_late,
+        },
+    }  # fmt: skip
 
 
 def _instant(option: str, text: str | None) -> datetime | None:

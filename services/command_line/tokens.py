@@ -22,6 +22,8 @@ from services.projector import retrying
 from services.projector.records import shown_value
 from services.security import Role, create_token
 from services.tables import connected
+from services.tables_alerts import set_setting
+from services.tables_projector import release_partition
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +38,7 @@ def register(app: typer.Typer) -> None:
     parked.command("show")(plainly(show_parked))
     parked.command("retry")(plainly(retry_parked))
     parked.command("discard")(plainly(discard_parked))
+    parked.command("resume")(plainly(resume))
     app.add_typer(parked, name="parked")
 
 
@@ -215,3 +218,27 @@ def discard_parked(
     if run(write()) == "INSERT 0 0":
         raise Problem(f"nothing is parked at {partition}:{offset}: see parcours parked list")
     out.print("Discarded.")
+
+
+def resume(
+    partition: Annotated[int, typer.Argument(metavar="PARTITION", min=0)], home: Home = None, *, as_json: AsJson = False
+) -> None:
+    """Let a partition go on that was stopped because the folds of many patients failed; they are tried again.
+
+    Example: parcours parked resume 7
+    """
+    _, found = here(home)
+
+    async def write() -> bool:
+        async with connected(str(found["postgres"]), "parked") as connection:
+            released = await release_partition(connection, partition)
+            if released:
+                await set_setting(connection, "retry_parked", "resumed")
+            return released
+
+    if not run(write()):
+        raise Problem(f"partition {partition} is not stopped")
+    if as_json:
+        print_json({"partition": partition, "resumed": True})
+    else:
+        out.print(f"Partition {partition} goes on.", markup=False)

@@ -17,6 +17,7 @@ from services.log import LogUnavailable, LogWriter, Outgoing, Written
 from services.security import Bearer
 from services.settings import EVENTS
 from services.tables import Pool
+from services.tracing import span
 
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 SINGLE = ("application/cloudevents+json", "application/json")
@@ -40,10 +41,17 @@ def binary_content(request: Request, body: bytes) -> dict[str, Any]:
     return content
 
 
-def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy], *, clock: bool = True) -> FastAPI:
+def app(
+    log: LogWriter,
+    pool: Pool,
+    policy: Callable[[], Policy],
+    *,
+    clock: bool = True,
+    registry: CollectorRegistry | None = None,
+) -> FastAPI:
     """The intake, on a writer and a pool that its owner opens and closes."""
     api = FastAPI(title="Parcours intake", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
-    guests, stamp, registry = Guests(pool), Stamp(), CollectorRegistry()
+    guests, stamp, registry = Guests(pool), Stamp(), registry or CollectorRegistry()
     taken = Counter("parcours_intake_facts_total", "Facts by what became of them", ["result"], registry=registry)
     waited = Histogram("parcours_intake_write_seconds", "Until Kafka had them", buckets=BUCKETS, registry=registry)
     add_health(api, registry, lambda: tables_health(pool, clock=clock))
@@ -75,8 +83,11 @@ def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy], *, clock: bool
         )
 
     async def _one(content: dict[str, Any], who: Bearer) -> Response:
-        one = admit(content, who, policy(), stamp.next())
-        (where,) = await _write([one])
+        with span("accept", _traceparent(content), door="http") as parent:
+            if parent is not None:
+                content["traceparent"] = parent
+            one = admit(content, who, policy(), stamp.next())
+            (where,) = await _write([one])
         answer = {"id": one.id, "partition": where.partition, "offset": where.offset}
         return Response(orjson.dumps(answer), 202, media_type="application/json")
 
@@ -108,6 +119,11 @@ def app(log: LogWriter, pool: Pool, policy: Callable[[], Policy], *, clock: bool
         return written
 
     return api
+
+
+def _traceparent(content: dict[str, Any]) -> str | None:
+    found = content.get("traceparent")
+    return found if isinstance(found, str) else None
 
 
 def _pieces(kind: str, body: bytes) -> list[bytes]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 import apprise
 import httpx2
+import orjson
 import structlog
 
 from services import tables_alerts as tables
@@ -22,6 +23,7 @@ from services.notifier.words import body, text, title
 from services.notifier.words import thin as thin_alert
 from services.tables import TRANSIENT, Pool
 from services.tables_alerts import Message, Subscription
+from services.tracing import span
 
 SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400))
 """Standard Webhooks' schedule after the first attempt: 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h."""
@@ -54,13 +56,16 @@ def ways(link: str) -> Ways:
 
 
 async def deliver(
-    one: Subscription, message: Message, by: Ways, allowed: frozenset[str], notice: str | None = None
-) -> Answer:
+    one: Subscription, message: Message, by: Ways, allowed: frozenset[str], notice: str | None = None,
+    traceparent: str | None = None,
+) -> Answer:  # fmt: skip
     """One attempt to hand a message to its subscriber."""
     match one.kind:
         case "webhook":
             written = body(message, one.language, f"{by.link}/alerts", notice)
             headers = signed(message.name, written, one.secrets, datetime.now(UTC))
+            if traceparent is not None:
+                headers["traceparent"] = traceparent
             return await post(by.client, one.target, headers, written, allowed)
         case "email":
             return await _mail(one, message, by, notice)
@@ -230,7 +235,9 @@ class Sender:
                 brake = await tables.setting(connection, "brake") or {}
             notice = str(brake.get("reason") or "")
         started = time.perf_counter()
-        answer = await deliver(one, message, self.by, allowed, notice)
+        parent = orjson.loads(message.alerts[-1]).get("traceparent") if message.alerts else None
+        with span("deliver", parent, kind=one.kind, attempt=message.attempts) as handed:
+            answer = await deliver(one, message, self.by, allowed, notice, handed)
         seconds = time.perf_counter() - started
         try:
             await self._note(one, message, answer, seconds)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
@@ -18,11 +19,13 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage, Topic
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 
+from services import tables_projector as tables
 from services.health import health_app, quiet_server, tables_health
 from services.log import MAX_RECORD, Record, hashes_before
-from services.projector.batch import Projecting
+from services.projector.batch import BreakerOpened, Projecting
 from services.projector.held import Memory
 from services.projector.records import Reader, digest_of
+from services.projector.retrying import retry
 from services.settings import EVENTS, GROUP, Settings
 from services.tables import TRANSIENT, NoGeneration, Pool, active_generation, connected, fold_version, open_pool
 from services.tables_projector import FenceLost
@@ -92,6 +95,9 @@ class Projector(ConsumerRebalanceListener):
     moved_at: dict[int, float] = field(default_factory=dict)
     fences: deque[float] = field(default_factory=deque)
     told: tuple[float, int] = (0.0, 0)
+    stopped: set[int] = field(default_factory=set)
+    clock_rule: bool = True
+    tends: bool = False
     health_url: str | None = None
 
     def __post_init__(self) -> None:
@@ -173,7 +179,11 @@ class Projector(ConsumerRebalanceListener):
         positions = self.work.positions
         batch: dict[int, list[Record]] = {}
         for record in records:
-            if record.partition in positions and record.offset >= positions[record.partition].next_offset:
+            if (
+                record.partition in positions
+                and record.partition not in self.stopped
+                and record.offset >= positions[record.partition].next_offset
+            ):
                 batch.setdefault(record.partition, []).append(record)
         if not batch:
             return
@@ -192,7 +202,11 @@ class Projector(ConsumerRebalanceListener):
             try:
                 await step()
             except FenceLost as lost:
+                self.work.measures.fences.inc()
                 await self._stand_again(lost)
+                return False
+            except BreakerOpened as opened:
+                await self._break(opened)
                 return False
             except TRANSIENT as wrong:
                 if asyncio.get_running_loop().time() > deadline:
@@ -203,6 +217,43 @@ class Projector(ConsumerRebalanceListener):
                 pause = min(pause * 2, 5.0)
             else:
                 return True
+
+    async def _break(self, opened: BreakerOpened) -> None:
+        """Stop one partition, and say so; the others are read again from where their tables stand."""
+        log.critical("partition stopped", partition=opened.partition, error=opened.error)
+        async with self.pool.acquire() as connection:
+            await tables.stop_partition(connection, opened.partition, str(opened))
+        self._pause(opened.partition)
+        for number, position in self.work.positions.items():
+            self.consumer.seek(TopicPartition(EVENTS, number), position.next_offset)
+
+    def _pause(self, number: int) -> None:
+        self.stopped.add(number)
+        self.work.memory.drop_partitions([number])
+        self.consumer.pause(TopicPartition(EVENTS, number))
+
+    async def _look_at_wishes(self) -> None:
+        """What people want: partitions released, parked records tried again."""
+        async with self.pool.acquire() as connection:
+            stopped = await tables.stopped_partitions(connection)
+            wished = self.tends and await tables.take_retry_wish(connection)
+        for number in self.stopped - stopped:
+            self.stopped.discard(number)
+            if number in self.work.positions:
+                log.warning("partition released", partition=number)
+                self.moved_at[number] = asyncio.get_running_loop().time()
+                self.consumer.resume(TopicPartition(EVENTS, number))
+        for number in (stopped - self.stopped) & self.work.positions.keys():
+            self._pause(number)
+        if wished:
+            await self.retry_parked()
+
+    async def retry_parked(self) -> None:
+        """Every parked record and every patient set aside, once more."""
+        async with self.pool.acquire() as connection:
+            done = await retry(connection, clock_rule=self.clock_rule)
+        if done["taken"] or done["patients"]:
+            log.info("tried again", **done)
 
     async def _unblock(self) -> None:
         """End the transaction of a frozen predecessor, which would hold its rows for ever."""
@@ -262,6 +313,12 @@ class Projector(ConsumerRebalanceListener):
             now = asyncio.get_running_loop().time()
             for one in own:
                 position = self.work.positions.get(one.partition)
+                if position is not None:
+                    behind = max(0, end.get(one, 0) - position.next_offset)
+                    self.work.measures.lag.labels(str(one.partition)).set(behind)
+                if one.partition in self.stopped:
+                    self.moved_at[one.partition] = now
+                    continue
                 if position is None or end.get(one, 0) <= position.next_offset:
                     self.moved_at[one.partition] = now
                 elif now - self.moved_at.get(one.partition, now) > stuck_after:
@@ -274,6 +331,8 @@ class Projector(ConsumerRebalanceListener):
             async with self._turn:
                 if self.work.positions and not self.closing and not self._failed.done():
                     try:
+                        with suppress(*TRANSIENT):
+                            await self._look_at_wishes()
                         await self._with_patience(self.work.settle)
                     except Exception as error:  # noqa: BLE001 - as in project
                         self.fail(error)
@@ -297,6 +356,9 @@ class Projector(ConsumerRebalanceListener):
         if not self.subscriber.tasks or any(task.done() for task in self.subscriber.tasks):
             wrong.append("the consume loop is dead")
         now = asyncio.get_running_loop().time()
+        if self.stopped:
+            stopped = sorted(self.stopped)
+            wrong.append(f"partitions {stopped} are stopped: see the log, then parcours parked resume PARTITION")
         if self.work.positions and (
             late := [n for n, at in self.moved_at.items() if now - at > BEHIND and n in self.work.positions]
         ):
@@ -312,7 +374,8 @@ class Projector(ConsumerRebalanceListener):
             "facts_per_s": round(rate, 1),
             "health": self.health_url,
             "partitions": len(self.work.positions), "facts": spent.facts, "records": spent.records, "decode": spent.decode,
-            "fold": spent.fold, "load": spent.load, "write": spent.write, "held_facts": self.work.memory.facts,
+            "stopped": sorted(self.stopped), "fold": spent.fold, "load": spent.load, "write": spent.write,
+            "held_facts": self.work.memory.facts,
         }  # fmt: skip
 
 
@@ -379,7 +442,9 @@ async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.E
     reader = Reader(generation.policy, partitions, clock_rule)
     owner = f"projector-{slot}/{os.getpid()}"
     work = Projecting(pool, generation, EVENTS, reader, Memory(one.held_facts), owner)
-    projector = Projector(kafka, pool, work, generation.id)
+    projector = Projector(kafka, pool, work, generation.id, clock_rule=clock_rule, tends=slot == 1)
+    if projector.tends:
+        await projector.retry_parked()
     broker = KafkaBroker(
         kafka,
         # a JoinGroup answer takes up to the rebalance timeout: below it every slow rebalance starts again

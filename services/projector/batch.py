@@ -28,10 +28,22 @@ from services.projector.measures import Measures, Spent
 from services.projector.records import Parked, Reader, digest_of
 from services.tables import Connection, Generation, Pool
 from services.tables_projector import Changes, Position
+from services.tracing import span
 
 DUE_AT_ONCE = 2_000
+FAILURES_A_MINUTE = 20
 INBOX_AT_ONCE = 5_000
 log = structlog.get_logger("parcours.projector")
+
+
+class BreakerOpened(RuntimeError):
+    """The folds of many people fail: this partition stops until somebody has looked. Nothing of the batch is kept."""
+
+    def __init__(self, partition: int, error: str) -> None:
+        super().__init__(
+            f"{FAILURES_A_MINUTE} patients of partition {partition} could not be folded within a minute ({error})"
+        )
+        self.partition, self.error = partition, error
 
 
 @dataclass(slots=True)
@@ -77,9 +89,10 @@ class Projecting:
         self._memory = memory
         self._owner = owner
         self.positions: dict[int, Position] = {}
+        self.failures: dict[int, dict[Person, float]] = {}
         self.spent = Spent()
         self.registry = CollectorRegistry()
-        self._measures = Measures(self.registry)
+        self.measures = Measures(self.registry)
 
     @property
     def memory(self) -> Memory:
@@ -101,7 +114,9 @@ class Projecting:
         to = {number: self._moved(number, some) for number, some in read.items()}
         await self._transact(to, lambda connection, work: self._fold_records(connection, work, read))
         self.spent.records += sum(map(len, records.values()))
-        self._measures.batch(records, read, self.positions)
+        for step in ("decode", "fold", "load", "write"):
+            self.measures.seconds.labels(step).set(getattr(self.spent, step))
+        self.measures.batch(records, read, self.positions)
         self.spent.facts += sum(
             isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
         )
@@ -303,8 +318,17 @@ class Projecting:
             self._compare(work, held, watermark, fact)
 
     def _quarantine(self, held: Held, wrong: Exception) -> None:
+        """Set a person aside whose fold raised. Many within a minute are a bad deployment: `BreakerOpened`."""
         held.is_quarantined = True
         log.error("fold failed", partition=held.partition, error=type(wrong).__name__, exc_info=wrong)
+        now = time.monotonic()
+        lately = self.failures.setdefault(held.partition, {})
+        lately[held.person] = now
+        for person in [person for person, at in lately.items() if now - at > 60]:
+            del lately[person]
+        if len(lately) >= FAILURES_A_MINUTE:
+            lately.clear()
+            raise BreakerOpened(held.partition, type(wrong).__name__)
 
     def _compare(self, work: Work, held: Held, watermark: datetime, cause: Recorded | None) -> None:
         person = held.person
@@ -323,6 +347,9 @@ class Projecting:
 
     def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
         envelope = alert(held.file, said, at, cause)
+        with span("project", envelope.get("traceparent"), rule=said.id.partition(":")[0], act=said.act) as parent:
+            if parent is not None:
+                envelope["traceparent"] = parent
         key = partition_key(*held.person)
         work.changes.outbox.append((held.partition, *held.person, key, orjson.dumps(envelope), said.id, said.act))
         now = held.said[said.id]
@@ -428,6 +455,8 @@ class Projecting:
             held.file.touched.anew |= anew
             if watermark is not None:
                 self._pass(work, held, watermark)
+            elif held.newest is not None:  # time has not begun in this partition: nothing can fall due yet
+                self._compare(work, held, held.newest, None)
 
     async def _regroup(self, connection: Connection, work: Work, held: Held) -> None:
         """Some facts of this person have become somebody else's: hand them over, and fold the rest anew."""

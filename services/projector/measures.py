@@ -36,6 +36,13 @@ class Measures:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60),
         )  # fmt: skip
         self.parked = Counter("parcours_parked_total", "Records parked, by reason", ["reason"], registry=registry)
+        self.fences = Counter(
+            "parcours_fence_losses_total", "Batches somebody else had moved on from", registry=registry
+        )
+        self.lag = Gauge(
+            "parcours_lag_records", "Records in the log not yet in the tables", ["partition"], registry=registry
+        )
+        self.seconds = Gauge("parcours_seconds_spent", "Seconds by step since the start", ["step"], registry=registry)
         self.facts = Counter("parcours_facts_total", "Facts folded", registry=registry)
         self.offset = Gauge("parcours_next_offset", "Where each partition stands", ["partition"], registry=registry)
         self.watermark = Gauge(

@@ -1,15 +1,18 @@
 """Generations: the tables made anew aside, handed over, compared. DESIGN section 5."""
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from projections.policy import Policy
-from services.log import MAX_RECORD, Record, end_offsets, full_batch
+from services.log import MAX_RECORD, Record, end_offsets, first_offsets, full_batch
 from services.projector.batch import Projecting
 from services.projector.held import Memory, Person
 from services.projector.records import Reader
@@ -37,6 +40,7 @@ class Rebuilding:
     topic: str
     clock_rule: bool
     step: Step
+    postgres: str = ""
 
 
 async def begin(one: Rebuilding, policy: Policy, *, resume: bool) -> Generation:
@@ -48,9 +52,28 @@ async def begin(one: Rebuilding, policy: Policy, *, resume: bool) -> Generation:
                 raise NoGeneration("there is no unfinished rebuild to go on with")
             return unfinished[-1]
         partitions = await connection.fetchval("select count(*) from parcours.checkpoint")
-        made = await create_generation(connection, policy, one.topic, partitions, active=False)
-        await connection.execute(sql("generation_indexes", made.schema))
-        return made
+        await _check_log(one)
+        return await create_generation(connection, policy, one.topic, partitions, active=False)
+
+
+async def _check_log(one: Rebuilding) -> None:
+    """A rebuild reads the log from its beginning: it has to be there. Raises `NoGeneration`."""
+    begins = {number: at for number, at in (await first_offsets(one.kafka, one.topic)).items() if at > 0}
+    if begins:
+        raise NoGeneration(
+            f"the log does not begin at 0 (partitions {sorted(begins)}): what it lost cannot be rebuilt. "
+            "Restore it from a backup first; the tables in use still hold what was read."
+        )
+
+
+async def index(one: Rebuilding, made: Generation) -> None:
+    """The secondary indexes, once everything is in: built at once they cost a fraction."""
+    async with one.pool.acquire() as connection:
+        await connection.execute("set lock_timeout = 0")
+        try:
+            await connection.execute(sql("generation_indexes", made.schema), timeout=None)
+        finally:
+            await connection.execute("set lock_timeout = '2s'")
 
 
 def projecting(one: Rebuilding, generation: Generation, partitions: int, *, speaks: bool) -> Projecting:
@@ -63,7 +86,9 @@ def projecting(one: Rebuilding, generation: Generation, partitions: int, *, spea
 
 async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]) -> Projecting:
     """Fold the log into a generation, from where it stands up to some offsets; it says nothing to anybody."""
-    work = projecting(one, generation, len(until), speaks=False)
+    async with one.pool.acquire() as connection:
+        partitions = await connection.fetchval(f"select count(*) from {generation.schema}.checkpoint")
+    work = projecting(one, generation, partitions, speaks=False)
     await work.take(until)
     left = {number: end for number, end in until.items() if work.positions[number].next_offset < end}
     total = sum(end - work.positions[number].next_offset for number, end in left.items())
@@ -106,11 +131,57 @@ async def _read(
         await asyncio.sleep(0)
 
 
-async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False) -> Generation:
+async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False, processes: int = 1) -> Generation:
     """A new generation, built beside the old one and handed over; readers never see it half-built."""
     made = await begin(one, policy, resume=resume)
-    await fill(one, made, await end_offsets(one.kafka, one.topic))
+    until = await end_offsets(one.kafka, one.topic)
+    if processes > 1:
+        await fill_in_processes(one, made, until, processes)
+    await fill(one, made, until)
+    await index(one, made)
     return await hand_over(one, made)
+
+
+async def fill_in_processes(one: Rebuilding, made: Generation, until: Mapping[int, int], processes: int) -> None:
+    """Partitions shared among processes of their own: each is a whole fold, only merged persons cross them."""
+    async with one.pool.acquire() as connection:
+        at = {
+            row["partition"]: row["next_offset"]
+            for row in await connection.fetch(f"select partition, next_offset from {made.schema}.checkpoint")
+        }
+    left = sorted(until, key=lambda number: at[number] - until[number])
+    total = sum(max(0, until[number] - at[number]) for number in until)
+    shares = [left[n::processes] for n in range(processes)]
+    done = [0] * processes
+
+    async def work(n: int, share: list[int]) -> None:
+        wish = {"generation": made.id, "until": {str(number): until[number] for number in share}}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.projector.part", one.topic, "clock" if one.clock_rule else "no-clock",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PARCOURS_KAFKA": one.kafka, "PARCOURS_POSTGRES": one.postgres},
+        )  # fmt: skip
+        try:
+            assert process.stdin is not None  # noqa: S101 - it was asked for
+            assert process.stdout is not None  # noqa: S101
+            process.stdin.write(orjson.dumps(wish))
+            process.stdin.close()
+            async for row in process.stdout:
+                done[n] = int(row)
+                one.step(sum(done), total)
+            if await process.wait() != 0:
+                raise NoGeneration(
+                    f"a process of the rebuild ended with {process.returncode}: parcours rebuild --resume"
+                )
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for n, share in enumerate(shares):
+            if share:
+                group.create_task(work(n, share))
 
 
 async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Generation:

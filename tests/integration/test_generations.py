@@ -126,3 +126,27 @@ async def test_an_erasure_reaches_the_generation_that_is_kept(line: Line) -> Non
         facts = await line.fetch(f"select type from {schema}.timeline where type = 'parcours.case.worked.v1'")
         assert facts == [], schema
         assert await line.fetch(f"select 1 from {schema}.case_path") == [], schema
+
+
+async def test_partitions_rebuilt_in_processes_give_the_same_tables(line: Line) -> None:
+    await line.publish(busy() + [fact.raw for fact in history(9, 80)])
+    await line.project(Random(3))
+    before = await line.export()
+    told: list[int] = []
+    one = making.Rebuilding(
+        line.kafka,
+        line.pool,
+        line.topic,
+        clock_rule=False,
+        step=lambda done, _: told.append(done),
+        postgres=line.database,
+    )
+
+    made = await making.rebuild(one, line.policy, processes=2)
+
+    assert told[-1] > 0
+    assert await line.export() == before
+    indexes = await line.fetch(
+        "select indexname from pg_indexes where schemaname = $1 and indexname = 'case_open'", made.schema
+    )
+    assert len(indexes) == 1

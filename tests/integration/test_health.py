@@ -5,10 +5,12 @@ import pytest
 
 from projections.patient import PatientFile
 from projections.policy import Policy
+from services import tables_projector as tables
 from services.health import health_app, tables_health
 from services.intake.app import app
 from services.log import LogWriter
 from services.projector import retrying
+from services.projector.batch import BreakerOpened
 from services.tables import connected
 from tests.builders import lines, registered, tick, worked
 from tests.line import Line
@@ -97,3 +99,25 @@ async def test_a_parked_record_stays_parked_while_its_rule_holds_and_is_taken_on
     found = await line.export()
     assert found["cases"][0]["path"] == ["A"]
     assert found["errors"]["parked"] == 0
+
+
+async def test_folds_that_fail_for_many_stop_the_partition_and_keep_nothing(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    await line.publish(lines(*(worked("A").of(f"p{n}") for n in range(100))))
+    with monkeypatch.context() as patched:
+        patched.setattr(PatientFile, "apply", broken)
+        with pytest.raises(BreakerOpened, match="20 patients"):
+            await line.project()
+    assert await line.fetch("select 1 from parcours.timeline") == []
+
+    async with connected(line.database, "tests") as connection:
+        await tables.stop_partition(connection, 1, "a bad deployment")
+        assert await tables.stopped_partitions(connection) == {1}
+        assert await tables.release_partition(connection, 1)
+        assert not await tables.release_partition(connection, 1)
+    await line.project()
+    assert len((await line.export())["cases"]) == 100
