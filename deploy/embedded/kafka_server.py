@@ -19,6 +19,7 @@ import struct
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,10 +132,22 @@ def start(folder: Path, cache: Path) -> KafkaServer:
         return _launch(folder, prepared, [f"-XX:AOTCache={prepared.learned}"] if prepared.learned.exists() else [])
 
 
-def _launch(folder: Path, prepared: "Prepared", learning: list[str]) -> KafkaServer:
+def start_node(folder: Path, prepared: "Prepared", node: int, cluster: str, more: Mapping[str, object]) -> KafkaServer:
+    """One broker of a cluster: its number, the cluster's identity, and settings of its own (all controllers among them)."""
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(folder / "start.lock"):
+        _lay_out_data(folder, prepared, node, cluster)
+        learned = [f"-XX:AOTCache={prepared.learned}"] if prepared.learned.exists() else []
+        return _launch(folder, prepared, learned, {"node.id": node, **more})
+
+
+def _launch(
+    folder: Path, prepared: "Prepared", learning: list[str], more: Mapping[str, object] | None = None
+) -> KafkaServer:
     port, controller_port = _ports(folder)
     settings = folder / "server.properties"
-    write_whole(settings, _properties(folder, port, controller_port))
+    write_whole(settings, _properties(folder, port, controller_port, more))
     temporary = (
         folder / "tmp"
     )  # of the compression libraries, which unpack themselves there and leave it behind at kill -9
@@ -199,7 +212,8 @@ def _format(prepared: Prepared) -> None:
     with tempfile.TemporaryDirectory(dir=prepared.template.parent) as name:
         aside = Path(name)
         settings = aside / "server.properties"
-        settings.write_text(_properties(aside, *pick_ports(2)), encoding="utf-8")
+        port, controller_port = pick_ports(2)
+        settings.write_text(_properties(aside, port, controller_port), encoding="utf-8")
         command = [
             *_java_command(prepared, aside, ["-XX:TieredStopAtLevel=1"]),
             *(
@@ -208,7 +222,7 @@ def _format(prepared: Prepared) -> None:
                 "kafka.tools.StorageTool",
                 "format",
                 "--cluster-id",
-                _identity(),
+                identity(),
                 "--config",
                 str(settings),
             ),
@@ -262,21 +276,22 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "HOME", "TZ") if name in os.environ} | {"LC_ALL": "C.UTF-8"}
 
 
-def _properties(folder: Path, port: int, controller_port: int) -> str:
+def _properties(folder: Path, port: int, controller_port: int, more: Mapping[str, object] | None = None) -> str:
     settings = SETTINGS | {
         "listeners": f"BROKER://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
         "advertised.listeners": f"BROKER://{LOOPBACK}:{port}",
         "controller.quorum.voters": f"{NODE}@{LOOPBACK}:{controller_port}",
         "log.dirs": str(folder / "data").replace("\\", "\\\\"),
+        **(more or {}),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-def _lay_out_data(folder: Path, prepared: Prepared) -> None:
+def _lay_out_data(folder: Path, prepared: Prepared, node: int = NODE, cluster: str | None = None) -> None:
     data = folder / "data"
     if (data / "meta.properties").exists():
         return
-    if data.exists() or (folder / "ports.json").exists():
+    if data.exists() or (cluster is None and (folder / "ports.json").exists()):
         raise EmbeddedServerError(
             f"This folder had a Kafka log, and {data} is gone or incomplete: is its disk mounted? Nothing new is begun over it. "
             f"To begin anew, delete {folder}."
@@ -285,7 +300,7 @@ def _lay_out_data(folder: Path, prepared: Prepared) -> None:
     shutil.copytree(prepared.template, aside)
     write_whole(  # a copy is a cluster of its own, so that no client takes one for the other
         aside / "meta.properties",
-        f"version=1\nnode.id={NODE}\ncluster.id={_identity()}\ndirectory.id={_identity()}\n",
+        f"version=1\nnode.id={node}\ncluster.id={cluster or identity()}\ndirectory.id={identity()}\n",
     )
     os.replace(aside, data)
 
@@ -302,7 +317,7 @@ def _ports(folder: Path) -> tuple[int, int]:
     return port, controller_port
 
 
-def _identity() -> str:
+def identity() -> str:
     """A Kafka Uuid: 16 bytes, base64 for URLs; one beginning with a dash would be read as an option."""
     while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()).startswith("-"):
         pass
