@@ -227,3 +227,47 @@ def test_after_an_upgrade_up_makes_the_tables_anew_and_they_are_the_same(tmp_pat
 async def _made_by_another_version(url: str) -> None:
     async with connected(url, "tests") as connection:
         await connection.execute("update parcours.generation set fold_version = 'another'")
+
+
+def test_a_frozen_owner_that_holds_its_rows_does_not_hold_up_its_successor(person: Person, tmp_path: Path) -> None:
+    url = json.loads((person.home / "run.json").read_text())["postgres"]
+    file = write(
+        tmp_path / "thawed.jsonl", lines(*[worked(d, case="c-frozen").of("p-frozen", "frozen") for d in "ABA"])
+    )
+
+    async def freeze_and_publish() -> None:
+        async with connected(url, "projector") as frozen:  # the name a projector's connections have
+            await frozen.execute("begin")
+            await frozen.execute("select 1 from parcours.checkpoint for update")
+            await asyncio.to_thread(person.says, "publish", str(file), "--wait", seconds=40)
+            assert frozen.is_closed() or await _is_gone(frozen)
+
+    asyncio.run(freeze_and_publish())
+    assert person.reads("export", "--tenant", "frozen")["cases"][0]["path"] == ["A", "B", "A"]
+
+
+async def _is_gone(connection: Any) -> bool:
+    try:
+        await connection.execute("select 1")
+    except Exception:  # noqa: BLE001 - however it ended
+        return True
+    return False
+
+
+def test_reading_goes_on_while_the_tables_are_made_anew(person: Person, tmp_path: Path) -> None:
+    person.says("publish", str(write(tmp_path / "some.jsonl", many(300))), "--wait")
+    before = person.reads("summary", "--tenant", "many", "--json")["cases"]
+    token = person.reads("token", "create", "--tenant", "many", "--role", "reader", "--json")["token"]
+    api = person.reads("status", "--json")["api"]
+    rebuild = subprocess.Popen(
+        [*COMMAND, "rebuild", "--home", str(person.home)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    seen = []
+    with httpx2.Client(base_url=api, headers={"authorization": f"Bearer {token}"}, trust_env=False) as client:
+        while rebuild.poll() is None:
+            answer = client.get("/v1/cases?limit=1000&state=all")
+            seen.append((answer.status_code, len(answer.json().get("cases", []))))
+
+    assert rebuild.returncode == 0
+    assert set(seen) == {(200, min(before, 1000))}
+    assert person.reads("verify", "--json")["same"]
