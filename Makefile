@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: install demo check format test browser faults bench deadlines contract clean
+.PHONY: install demo check format test browser faults bench deadlines pages alerting contract clean
 
 install: $(READY)
 
@@ -42,6 +42,12 @@ faults: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.bench
+
+pages: $(READY)
+	$(BIN)/python -m tests.benchmarks.pages
+
+alerting: $(READY)
+	$(BIN)/python -m tests.benchmarks.alerting
 
 deadlines: $(READY)
 	$(BIN)/python -m tests.benchmarks.deadlines

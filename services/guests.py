@@ -16,7 +16,7 @@ TOKENS_KEPT = 5.0
 SLOWEST_BODY = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # neither frozen nor with slots: context managers write on what passes through them
 class Problem(Exception):
     """Why a fact or a request is refused: a problem document."""
 

@@ -26,6 +26,7 @@ from deploy.embedded.server_process import EmbeddedServerError, is_taken, pick_p
 from projections.policy import Policy
 from services.clock.app import Clock
 from services.console.app import add_console, console_key
+from services.http_guard import GuardedProtocol
 from services.intake.app import app
 from services.log import LogWriter, ensure_topics
 from services.notifier.relay import Relay
@@ -320,7 +321,7 @@ def http_server(api: Any, host: str, port: int) -> uvicorn.Server:
             port=port,
             log_level="error",
             loop="none",
-            http="httptools",
+            http=GuardedProtocol,
             lifespan="off",
             timeout_keep_alive=30,
             timeout_graceful_shutdown=3,

@@ -20,7 +20,12 @@ Detail = Callable[[], dict[str, Any]]
 def configure_logs(*, as_json: bool) -> None:
     """Structured logs on standard error: one JSON object a line, or coloured text for a person at a terminal."""
     renderer: Any = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # never local values: they hold facts
+        )
     )
     structlog.configure(
         processors=[

@@ -12,8 +12,10 @@ from projections.policy import Policy
 from services.instance import Servers
 from services.settings import Settings
 from services.tables import connected, ensure_base
+from services.telemetry import configure_logs
 from tests.line import Line
 
+configure_logs(as_json=True)
 SHARED = Path(__file__).parents[2] / "shared"
 numbers = itertools.count(1)
 

@@ -44,6 +44,9 @@ create index if not exists announced_by_patient on parcours.announced (tenant, p
 alter table parcours.announced add column if not exists raised_at timestamptz;
 alter table parcours.announced add column if not exists cause text;
 
+create index if not exists announced_by_time on parcours.announced (tenant, said_at desc, finding);
+create index if not exists announced_raised on parcours.announced (tenant, said_at desc, finding) where is_raised;
+
 -- How many alerts a tenant has had: each has its number, without a gap, given as it is written.
 create table if not exists parcours.alert_number (
     tenant text primary key,
