@@ -72,7 +72,10 @@ class Login:
                 token = await self._oauth.house.authorize_access_token(request)
             except OAuthError:
                 raise NotAllowed from None
-            who = self._visitor(token.get("userinfo") or {})
+            claims = dict(token.get("userinfo") or {})
+            if self._roles not in claims:  # some houses tell more at their userinfo endpoint than in the token
+                claims |= dict(await self._oauth.house.userinfo(token=token))
+            who = self._visitor(claims)
             if who is None:
                 raise NotAllowed
             open_session(request, who)
