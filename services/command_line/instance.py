@@ -39,6 +39,7 @@ from services.settings import EVENTS, Settings, running, settings
 from services.tables import TablesUnavailable, connected
 from services.telemetry import STALE, configure_logs
 
+STEPS = ("fetch", "decode", "fold", "load", "write")
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="A policy document (JSON or TOML): what differs from the defaults.")
 ]
@@ -73,6 +74,9 @@ def up(
     home: Home = None,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Port of the API on 127.0.0.1.")] = None,
     policy_file: PolicyFile = None,
+    projectors: Annotated[
+        int, typer.Option("--projectors", min=1, max=64, help="Processes that share the partitions.")
+    ] = 1,
     *,
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything is ready.")] = False,
     no_clock: Annotated[
@@ -86,10 +90,10 @@ def up(
     one = settings(home)
     chosen = read_policy(policy_file)
     if detach:
-        _detach(one, port, policy_file, no_clock=no_clock)
+        _detach(one, port, policy_file, projectors, no_clock=no_clock)
         return
     configure_logs(as_json=not sys.stderr.isatty())
-    run(_up(one, Options(port, not no_clock, chosen)))
+    run(_up(one, Options(port, not no_clock, chosen, projectors)))
 
 
 async def _up(one: Settings, options: Options) -> None:
@@ -114,7 +118,7 @@ async def _up(one: Settings, options: Options) -> None:
             out.print("Stopping…")
 
 
-def _detach(one: Settings, port: int | None, policy_file: Path | None, *, no_clock: bool) -> None:
+def _detach(one: Settings, port: int | None, policy_file: Path | None, projectors: int, *, no_clock: bool) -> None:
     if _pid(one) is not None:
         raise Problem(
             f"Parcours is already running in {one.home}. See `parcours status`, stop it with `parcours down`."
@@ -123,6 +127,7 @@ def _detach(one: Settings, port: int | None, policy_file: Path | None, *, no_clo
     command += ["--port", str(port)] if port is not None else []
     command += ["--policy", str(policy_file.absolute())] if policy_file is not None else []
     command += ["--no-clock"] if no_clock else []
+    command += ["--projectors", str(projectors)]
     one.home.mkdir(parents=True, exist_ok=True)
     log = one.home / "parcours.log"
     begun = log.stat().st_size if log.exists() else 0
@@ -243,7 +248,7 @@ async def state_of(found: dict[str, Any]) -> dict[str, Any]:
     """What `parcours status` tells."""
     told: dict[str, Any] = {
         "api": found.get("api"), "console": found.get("api"), "kafka": found.get("kafka"), "postgres": _address(str(found.get("postgres"))),
-        "watermark": None, "lag": None, "facts_per_s": None, "parked": None, "services": {},
+        "watermark": None, "lag": None, "facts_per_s": None, "share_of_time": None, "parked": None, "services": {},
     }  # fmt: skip
     try:
         ends = await end_offsets(str(found["kafka"]), EVENTS)
@@ -269,7 +274,7 @@ async def state_of(found: dict[str, Any]) -> dict[str, Any]:
 async def _services(connection: Any, told: dict[str, Any], *, clock: bool, supervised: bool) -> None:
     rows = await connection.fetch("select service, beat_at, detail from parcours.heartbeat order by service")
     now = datetime.now(UTC)
-    rate = 0.0
+    rate, spent = 0.0, dict.fromkeys(STEPS, 0.0)
     for row in rows:
         silent = (now - row["beat_at"]).total_seconds()
         if silent > 3600 or (row["service"] == "clock" and not clock):
@@ -278,7 +283,11 @@ async def _services(connection: Any, told: dict[str, Any], *, clock: bool, super
         if not supervised and not row["service"].startswith("projector"):
             told["services"][row["service"]] = "dead: `up` was killed; start it again"
         rate += float(row["detail"].get("facts_per_s", 0.0)) if silent < STALE else 0.0
+        for step in STEPS if row["service"].startswith("projector") and silent < STALE else ():
+            spent[step] += float(row["detail"].get(step, 0.0))
     told["facts_per_s"] = round(rate, 1)
+    total = sum(spent.values())
+    told["share_of_time"] = {step: round(seconds / total, 3) for step, seconds in spent.items()} if total else None
 
 
 def _lives(found: dict[str, Any]) -> bool:
@@ -303,7 +312,8 @@ def status(home: Home = None, *, as_json: AsJson = False) -> None:
         print_json(told)
     else:
         rows = [
-            (name, told[name]) for name in ("api", "kafka", "postgres", "watermark", "lag", "facts_per_s", "parked")
+            (name, told[name])
+            for name in ("api", "kafka", "postgres", "watermark", "lag", "facts_per_s", "share_of_time", "parked")
         ]
         print_table("Parcours", ("", ""), rows)
         print_table("Services", ("service", "state"), told["services"].items())

@@ -39,6 +39,8 @@ FENCES_A_MINUTE: Final = 3
 BEHIND: Final = 30.0
 HOST: Final = "127.0.0.1"
 SLOTS: Final = 64
+FULL: Final = 1_000
+MOST_FETCH: Final = 1.0
 log = structlog.get_logger("parcours.projector")
 
 
@@ -96,6 +98,7 @@ class Projector(ConsumerRebalanceListener):
     fences: deque[float] = field(default_factory=deque)
     told: tuple[float, int] = (0.0, 0)
     stopped: set[int] = field(default_factory=set)
+    idle_since: float = 0.0
     clock_rule: bool = True
     tends: bool = False
     health_url: str | None = None
@@ -187,11 +190,15 @@ class Projector(ConsumerRebalanceListener):
                 batch.setdefault(record.partition, []).append(record)
         if not batch:
             return
+        if self.idle_since:
+            self.work.spent.fetch += min(asyncio.get_running_loop().time() - self.idle_since, MOST_FETCH)
         async with asyncio.timeout(PATIENCE * 2):
             done = await self._with_patience(lambda: self.work.project(batch))
             if done:
                 await self._with_patience(self.work.settle)
         now = asyncio.get_running_loop().time()
+        # a full batch means that more is waiting: the time until the next one is spent fetching it
+        self.idle_since = now if len(records) >= FULL else 0.0
         self.moved_at |= dict.fromkeys(batch, now)
 
     async def _with_patience(self, step: Callable[[], Awaitable[None]]) -> bool:
@@ -374,7 +381,7 @@ class Projector(ConsumerRebalanceListener):
             "facts_per_s": round(rate, 1),
             "health": self.health_url,
             "partitions": len(self.work.positions), "facts": spent.facts, "records": spent.records, "decode": spent.decode,
-            "stopped": sorted(self.stopped), "fold": spent.fold, "load": spent.load, "write": spent.write,
+            "fetch": spent.fetch, "stopped": sorted(self.stopped), "fold": spent.fold, "load": spent.load, "write": spent.write,
             "held_facts": self.work.memory.facts,
         }  # fmt: skip
 

@@ -114,7 +114,7 @@ class Projecting:
         to = {number: self._moved(number, some) for number, some in read.items()}
         await self._transact(to, lambda connection, work: self._fold_records(connection, work, read))
         self.spent.records += sum(map(len, records.values()))
-        for step in ("decode", "fold", "load", "write"):
+        for step in ("fetch", "decode", "fold", "load", "write"):
             self.measures.seconds.labels(step).set(getattr(self.spent, step))
         self.measures.batch(records, read, self.positions)
         self.spent.facts += sum(

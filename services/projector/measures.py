@@ -18,6 +18,7 @@ class Spent:
 
     facts: int = 0
     records: int = 0
+    fetch: float = 0.0
     decode: float = 0.0
     fold: float = 0.0
     load: float = 0.0
