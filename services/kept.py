@@ -12,6 +12,8 @@ from services.tables import TRANSIENT
 
 FRESH = 20.0
 MOST = 200
+SHARE = 40.0
+"""An answer that costs much is made more seldom: at most a fortieth of the time goes into it."""
 log = structlog.get_logger("parcours.query")
 
 
@@ -20,7 +22,7 @@ class Kept:
 
     def __init__(self, fresh: float = FRESH) -> None:
         self._fresh = fresh
-        self._values: OrderedDict[Hashable, tuple[float, Any]] = OrderedDict()
+        self._values: OrderedDict[Hashable, tuple[float, float, Any]] = OrderedDict()
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[Any]], *, anew: bool = False) -> Any:
@@ -28,9 +30,15 @@ class Kept:
         found = self._values.get(key)
         if anew or found is None:
             return await asyncio.shield(self._task(key, make, anew=anew))
-        if time.monotonic() - found[0] > self._fresh:
+        at, cost, value = found
+        if time.monotonic() - at > max(self._fresh, SHARE * cost):
             self._task(key, make, anew=False)
-        return found[1]
+        return value
+
+    def forget(self, *first: Hashable) -> None:
+        """What somebody has just changed is made anew for whoever asks next: keys that begin so."""
+        for key in [key for key in self._values if isinstance(key, tuple) and key[: len(first)] == first]:
+            del self._values[key]
 
     def _task(self, key: Hashable, make: Callable[[], Awaitable[Any]], *, anew: bool) -> asyncio.Task[Any]:
         running = self._tasks.get(key)
@@ -42,8 +50,10 @@ class Kept:
         return task
 
     async def _make(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
+        started = time.monotonic()
         value = await make()
-        self._values[key] = (time.monotonic(), value)
+        now = time.monotonic()
+        self._values[key] = (now, now - started, value)
         self._values.move_to_end(key)
         while len(self._values) > MOST:
             self._values.popitem(last=False)

@@ -75,11 +75,12 @@ class Console:
 
     def __init__(self, pool: Pool, log: LogWriter, topic: str) -> None:
         self.pool, self.log, self.topic = pool, log, topic
-        self.bells, self.kept = Bells(pool), Kept()
+        self.bells, self.kept, self.lately = Bells(pool), Kept(), Kept(fresh=3.0)
 
     async def close(self) -> None:
         await self.bells.close()
         await self.kept.close()
+        await self.lately.close()
 
     async def who(self, request: Request) -> Looking:
         """Who is looking. Raises `Away`."""
@@ -203,6 +204,7 @@ async def _changes(console: Console) -> AsyncIterator[ServerSentEvent]:
             with suppress(TimeoutError):
                 async with asyncio.timeout(30):
                     await bell.wait()
+                console.lately.forget("morning")
                 yield ServerSentEvent("changed", event="changed")
             bell.clear()
             await asyncio.sleep(2)
@@ -215,8 +217,13 @@ def _lists(routes: APIRouter, console: Console) -> None:
         async with console.pool.acquire() as connection:
             who, view = await console.who(request), await console.view(connection, language)
             request.session["lang"] = language
-            found = await pages.morning(connection, who.tenant, who.departments, view)
             brake = await alerts.setting(connection, "brake")
+
+        async def make() -> Any:
+            async with console.pool.acquire() as again:
+                return await pages.morning(again, who.tenant, who.departments, view)
+
+        found = await console.lately.get(("morning", who.tenant, who.departments), make)
         return console.page(request, who, view, "morning", brake=brake, **found)
 
     @routes.get("/{lang}/cases")
@@ -510,6 +517,7 @@ def _acts(routes: APIRouter, console: Console) -> None:
         except acting.NotAnAct as wrong:
             return console.page(request, who, view, "message", 422, title=view.t("dismiss"), hint=str(wrong))
         await _seen(console, where.partition, where.offset)
+        console.lately.forget("morning", who.tenant)
         return RedirectResponse(_back(back, f"/{language}"), 303)
 
     @routes.post("/{lang}/tenant")
