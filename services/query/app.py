@@ -10,6 +10,7 @@ from services.kept import Kept
 from services.log import LogWriter
 from services.query import alerts, exports, reads
 from services.query.doors import Door, add_problems
+from services.query.examples import show_examples
 from services.settings import EVENTS
 from services.tables import Pool
 
@@ -24,6 +25,7 @@ def add_query(
     api.include_router(reads.router(door, kept))
     api.include_router(exports.router(door))
     add_problems(api)
+    show_examples(api)
 
     async def close() -> None:
         await bells.close()

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default as email_policy
 
 import httpx2
 import orjson
@@ -300,3 +302,46 @@ def test_retry_after_is_honoured_and_the_schedule_ends() -> None:
 
     assert sending.next_try(1, Answer(ok=False, text="", again_in=3_600), now) == now + timedelta(hours=1)
     assert sending.next_try(len(sending.SCHEDULE) + 1, Answer(ok=False, text=""), now) is None
+
+
+async def test_what_is_over_a_roles_budget_is_put_off_and_says_so(line: Line) -> None:
+    rules = PLAIN.replace("[[rule]]", "[budgets]\nteam = 2\n[[rule]]")
+    async with Receiver() as receiver, notified(line, rules, webhook(receiver)):
+        await say(line, *(fact for n in range(4) for fact in bounced(f"p{n}")))
+
+        await until(lambda: _done(line, 2))
+        waiting = await deliveries(line, "waiting")
+    assert [row["last_answer"] for row in waiting] == ["put off: over the budget of 2 messages a day"] * 2
+
+
+async def test_a_mail_and_its_words(line: Line) -> None:
+    taken: list[bytes] = []
+
+    async def smtp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        in_data = False
+        while row := await reader.readline():
+            taken.append(row)
+            if in_data:
+                if row == b".\r\n":
+                    in_data = False
+                    writer.write(b"250 taken\r\n")
+            elif row.startswith(b"DATA"):
+                in_data = True
+                writer.write(b"354 go on\r\n")
+            else:
+                writer.write(b"250 ok\r\n" if not row.startswith(b"QUIT") else b"221 bye\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(smtp, "127.0.0.1", 0)
+    one = Subscription("m1", "default", "email", "equipe@example.org", "team", "fr", {}, None, None, (), "active")
+    async with notified(line, PLAIN, one) as sender:
+        sender.by.smtp = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1))
+    server.close()
+
+    raw = b"".join(taken)
+    mail = message_from_bytes(raw[raw.index(b"From:") :], policy=email_policy)
+    assert mail["Subject"] == "Parcours : Dossier ballotté de service en service · A"
+    assert "2 passages non prévus" in mail.get_content()
