@@ -220,6 +220,8 @@ class Projecting:
             until[number] = watermark
         self.spent.fold += time.perf_counter() - started
         await self._load(connection, work, ours)
+        if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & ours.keys()):
+            await self._recall_erased(connection, work, merged)
         started = time.perf_counter()
         for person, number in ours.items():
             held = work.held[person]
@@ -261,7 +263,7 @@ class Projecting:
             stored = await tables.timelines(connection, self._schema, missing)
             buried = await tables.tombstones(connection, self._schema, missing)
             known = list(stored)
-            digests = await tables.erased(connection, self._schema, list(buried)) if buried else {}
+            digests = await tables.erased(connection, self._schema, missing)
             seen = await tables.shown(connection, self._schema, known) if known else {}
             stale = await tables.overdue(connection, self._schema, known) if known else set()
             said = await tables.said(connection, missing)
@@ -273,6 +275,12 @@ class Projecting:
                     held.settle()
                 work.held[person] = held
         self.spent.load += time.perf_counter() - started
+
+    async def _recall_erased(self, connection: Connection, work: Work, persons: Sequence[Person]) -> None:
+        """What those who have become these persons were erased of: a copy that comes late must not bring it back."""
+        digests = await tables.erased(connection, self._schema, persons)
+        for person, found in digests.items():
+            work.held[person].erased |= found
 
     def _loaded(self, person: Person, number: int, rows: Iterable[tuple[bytes, bool]], erased: datetime | None) -> Held:
         file = PatientFile(
@@ -434,6 +442,8 @@ class Projecting:
         subjects = list(persons)
         renamed = await tables.aliases(connection, self._schema, subjects)
         await self._load(connection, work, persons)
+        if waiting:
+            await self._recall_erased(connection, work, subjects)
         for number, _, tenant, person, raw, conflicting in waiting:
             work.changes.taken.append(number)
             if raw is None:
