@@ -279,10 +279,15 @@ async def test_a_late_copy_of_an_erased_fact_stays_out_after_its_person_was_merg
         [said("patient.merged", into="p2").of("p1").named("m1").on(MONDAY + 8 * DAY)],
         [worked("C").of("p1").named("f1").on(MONDAY + 9 * DAY), worked("D").of("p2").named("f3").on(MONDAY + 9 * DAY)],
     ]
-    for some in steps:
+    await line.publish(lines(*steps[0]))
+    await line.project()
+    line.projecting = await line.projector("with nothing in memory")
+    for some in steps[1:]:
         await line.publish(lines(*some))
-        await line.project()
-        line.projecting = await line.projector("with nothing in memory")
+    for record in await line.records():  # the merge and the late copy reach the survivor's inbox together
+        if record.offset >= line.projecting.positions[record.partition].next_offset:
+            await line.projecting.project({record.partition: [record]})
+    await line.projecting.settle()
 
     expected, found = fold_lines([row for some in steps for row in lines(*some)], line.policy), await line.export()
     assert expected["errors"]["conflicting_ids"] == 1
