@@ -42,6 +42,7 @@ faults: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.bench
+	$(BIN)/python -m tests.benchmarks.alerting
 
 pages: $(READY)
 	$(BIN)/python -m tests.benchmarks.pages

@@ -29,6 +29,7 @@ from services.notifier import routing
 from services.notifier.rules import default_text, read_rules
 from services.tables import Connection, connected
 
+MOST = 1_000_000
 Alert = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alerts list` names them.")]
 By = Annotated[str | None, typer.Option("--by", help="Who does it (default: you).")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for those who come after.")]
@@ -85,7 +86,7 @@ def list_alerts(
 
     async def read() -> list[Any]:
         async with connected(str(found["postgres"]), "alerts") as connection:
-            return await tables.alerts(connection, tenant, raised_only=not everything)
+            return await tables.alerts(connection, tenant, raised_only=not everything, limit=MOST)
 
     rows = [told(row, datetime.now(UTC)) for row in run(read())]
     if as_json:
