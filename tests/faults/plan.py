@@ -37,8 +37,8 @@ class Tally:
 def log_of(random: Random, size: int) -> list[bytes]:
     """Facts of many people in two establishments: late, doubled, contradicting, merged, voided, erased.
 
-    Merges are undone in one of them and people erased in the other: a merge undone after an erasure needs a rebuild
-    (docs/decisions/0004).
+    Merges are undone (voided, or contradicted by a copy recorded earlier) in one of them and people erased in the other: a merge
+    undone after an erasure needs a rebuild (docs/decisions/0004).
     """
     told: list[Said] = []
     for number in range(size):
@@ -48,7 +48,7 @@ def log_of(random: Random, size: int) -> list[bytes]:
             fact = (
                 said("patient.merged", into=random.choice(PATIENTS))
                 .of(random.choice(PATIENTS), fact.tenant)
-                .named(f"m-{number % 5}")
+                .named(f"m-{number % 5}" if fact.tenant == "north" else f"m-{number}")
             )
         elif kind < 0.04 and fact.tenant == "north":
             fact = (
