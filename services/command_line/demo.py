@@ -9,11 +9,13 @@ import typer
 
 from services import reading
 from services.command_line.facts import send
+from services.command_line.instance import console_link
 from services.command_line.reading import Language, chosen, show_bounced, show_claims
 from services.command_line.showing import Home, err, out, plainly, run
 from services.demo.playing import WEEKS, facts
 from services.demo.stories import HOSPITAL
 from services.instance import Instance, Options, running, sole_owner, until_stopped
+from services.security import Visitor
 from services.settings import Settings, settings
 from services.tables import connected
 from services.telemetry import configure_logs
@@ -51,6 +53,10 @@ async def _demo(one: Settings, lang: str) -> None:
             await _show(instance, lang)
             seconds = time.monotonic() - started
             out.print(_last_line(one, seconds, lang), markup=False, highlight=False, soft_wrap=True)
+            who = Visitor(("demo", "démo")[lang == "fr"], HOSPITAL, "admin", None)
+            link = await console_link(instance.api, instance.servers.postgres_url, who)
+            opens = ("The console (this link opens once): ", "La console (ce lien s'ouvre une fois) : ")[lang == "fr"]
+            out.print(opens + link, markup=False, highlight=False, soft_wrap=True)
             await until_stopped()
             out.print(("Stopping…", "Arrêt…")[lang == "fr"])
 

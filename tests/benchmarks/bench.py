@@ -26,7 +26,7 @@ from services.log import LogWriter, Outgoing, Record, full_batch
 from services.projector.app import calm_collector
 from services.projector.batch import Projecting
 from services.projector.held import Memory
-from services.projector.rebuild import Rebuilding, begin, fill
+from services.projector.rebuild import Rebuilding, begin, fill, fill_in_processes, index
 from services.projector.records import Reader
 from services.settings import Settings
 from services.tables import connected, ensure_base
@@ -190,10 +190,13 @@ async def measure(line: Line, facts: list[bytes]) -> dict[str, Any]:
         name: round(getattr(line.projecting.spent, name) / seconds, 2) for name in ("decode", "fold", "load", "write")
     }
     steady = await latency(line, line.projecting, 1_000, 10)
-    one = Rebuilding(line.kafka, line.pool, line.topic, clock_rule=False, step=lambda _a, _b: None)
+    one = Rebuilding(line.kafka, line.pool, line.topic, False, lambda _a, _b: None, line.database)  # noqa: FBT003
     until = {number: position.next_offset for number, position in line.projecting.positions.items()}
     started = time.perf_counter()
-    await fill(one, await begin(one, Policy(), resume=False), until)
+    made = await begin(one, Policy(), resume=False)
+    await fill_in_processes(one, made, until, os.cpu_count() or 1)
+    await fill(one, made, until)
+    await index(one, made)
     rebuilt = sum(until.values()) / (time.perf_counter() - started)
     return {
         "facts": len(facts),
