@@ -34,22 +34,48 @@ class Asked:
         return LEVELS if self.min_level is None else LEVELS[: LEVELS.index(self.min_level) + 1]
 
 
-CASE_WHERE = (
-    " where c.tenant = $1 and ($2::text is null or c.state = $2) and ($3::text is null or c.department = $3)"
-    " and ($4::text is null or c.topic = $4) and ($5::text is null or c.patient = $5)"
-    " and ($6::text[] is null or c.department = any($6) or c.path && $6) and ($7::text is null or c.case_id = $7 or c.patient = $7)"
-    " and ($8::timestamptz is null or c.first_sign < $8)"
-)
+class Conditions:
+    """Conditions and the values they are bound to; only those that are asked for, so that an index can be chosen for them."""
+
+    def __init__(self, *first: tuple[str, Any]) -> None:
+        self.texts: list[str] = []
+        self.values: list[Any] = []
+        for text, value in first:
+            self.add(text, value)
+
+    def add(self, text: str, *values: Any) -> None:
+        """Every `?` of the text stands for one of the values, in order; a single value that is None asks for nothing."""
+        if len(values) == 1 and values[0] is None:
+            return
+        for value in values:
+            self.values.append(value)
+            text = text.replace("?", f"${len(self.values)}", 1)
+        self.texts.append(text)
+
+    def bind(self, value: Any) -> str:
+        """A value outside the conditions."""
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+    def __str__(self) -> str:
+        return " and ".join(self.texts)
 
 
-def _values(asked: Asked) -> list[Any]:
-    mine = None if asked.departments is None else list(asked.departments)
-    return [asked.tenant, asked.state, asked.department, asked.topic, asked.patient, mine, asked.text, asked.older_than]
-
-
-def _literal_state(asked: Asked) -> str:
-    """The state as a literal too, so that a partial index can be used for it."""
-    return " and c.state = 'open'" if asked.state == "open" else ""
+def _asked_for(asked: Asked) -> Conditions:
+    found = Conditions(("c.tenant = ?", asked.tenant))
+    if asked.state is not None:
+        found.texts.append("c.state = 'open'" if asked.state == "open" else "c.state = 'closed'")
+    found.add("c.department = ?", asked.department)
+    found.add("c.topic = ?", asked.topic)
+    found.add("c.patient = ?", asked.patient)
+    found.add("c.first_sign < ?", asked.older_than)
+    if asked.departments is not None:
+        found.add(
+            "(c.department = any(?::text[]) or c.path && ?::text[])", list(asked.departments), list(asked.departments)
+        )
+    if asked.text is not None:
+        found.add("(c.case_id = ? or c.patient = ?)", asked.text, asked.text)
+    return found
 
 
 def told(row: Any) -> Row:
@@ -68,14 +94,12 @@ async def cases_by_level(
         levels = levels[levels.index(start) :] if start in levels else ()
     for level in levels:
         begin = after[1:] if after is not None and level == start else None
-        rows = await _walk(
-            connection,
-            asked,
-            "c.level = $9" if level else "($9::text is null and c.level is null)",
-            level,
-            limit + 1 - len(found),
-            begin,
-        )
+        conditions = _asked_for(asked)
+        if level is None:
+            conditions.texts.append("c.level is null")
+        else:
+            conditions.add("c.level = ?", level)
+        rows = await _walk(connection, conditions, limit + 1 - len(found), begin)
         found += rows
         if len(found) > limit:
             break
@@ -92,26 +116,24 @@ async def cases_by_age(
     connection: Connection, asked: Asked, limit: int, after: Key | None
 ) -> tuple[list[Row], Key | None]:
     """The oldest first."""
-    least = asked.min_level
-    condition = "($9::text is null or c.level >= $9)"
-    rows = await _walk(connection, asked, condition, least, limit + 1, after)
+    conditions = _asked_for(asked)
+    conditions.add("c.level >= ?", asked.min_level)
+    rows = await _walk(connection, conditions, limit + 1, after)
     page = rows[:limit]
     more = (page[-1]["first_sign"], page[-1]["patient"], page[-1]["case_id"]) if len(rows) > limit else None
     return [told(row) for row in page], more
 
 
-async def _walk(
-    connection: Connection, asked: Asked, condition: str, value: str | None, limit: int, after: Key | None
-) -> list[Any]:
-    at, patient, case = after or (None, None, None)
+async def _walk(connection: Connection, conditions: Conditions, limit: int, after: Key | None) -> list[Any]:
+    if after is not None:
+        conditions.add("(c.first_sign, c.patient, c.case_id) > (?::timestamptz, ?, ?)", *after)
     return list(
         await connection.fetch(
-            f"select c.* from parcours.case_path c {CASE_WHERE} {_literal_state(asked)} and {condition}"
-            + (" and (c.first_sign, c.patient, c.case_id) > ($11::timestamptz, $12, $13)" if after else "")
-            + " order by c.first_sign, c.patient, c.case_id limit $10",
-            *_values(asked), value, limit, *((at, patient, case) if after else ()),
+            f"select c.* from parcours.case_path c where {conditions}"
+            f" order by c.first_sign, c.patient, c.case_id limit {conditions.bind(limit)}",
+            *conditions.values,
         )
-    )  # fmt: skip
+    )
 
 
 async def cases_of(connection: Connection, tenant: str, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Row]:
@@ -141,14 +163,16 @@ async def claims(
         steps = steps[steps.index(after[0]) :] if after[0] in steps else []
     for step in steps:
         begin = after[1:] if after is not None and step == after[0] else None
+        conditions = Conditions(("k.tenant = ?", tenant), ("k.ladder = ?", step), ("k.department = ?", department))
+        conditions.add("k.department = any(?::text[])", mine)
+        conditions.add("k.due_at < ?", due_before)
+        if begin is not None:
+            conditions.add("(k.t0, k.patient, k.claim_id) > (?::timestamptz, ?, ?)", *begin)
         found += await connection.fetch(
-            "select k.* from parcours.claim k where k.tenant = $1 and not k.is_over and k.ladder = $2"
-            " and ($3::text is null or k.department = $3) and ($4::text[] is null or k.department = any($4))"
-            " and ($5::timestamptz is null or k.due_at < $5)"
-            + (" and (k.t0, k.patient, k.claim_id) > ($7::timestamptz, $8, $9)" if begin else "")
-            + " order by k.t0, k.patient, k.claim_id limit $6",
-            tenant, step, department, mine, due_before, limit + 1 - len(found), *(begin or ()),
-        )  # fmt: skip
+            f"select k.* from parcours.claim k where {conditions} and not k.is_over"
+            f" order by k.t0, k.patient, k.claim_id limit {conditions.bind(limit + 1 - len(found))}",
+            *conditions.values,
+        )
         if len(found) > limit:
             break
     page = found[:limit]

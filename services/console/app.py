@@ -443,7 +443,7 @@ def _people(routes: APIRouter, console: Console) -> None:
                 raised_only=not everything,
                 department=_text(department),
                 departments=who.departments,
-                limit=200,
+                limit=80,
             )
             sent = await alerts.deliveries(connection, who.tenant, None, 50)
             brake = await alerts.setting(connection, "brake")

@@ -133,10 +133,10 @@ async def test_taking_an_alert_with_and_without_script(line: Line, script: bool)
     async with served(line) as api, browsing(api, java_script_enabled=script) as (_, page, _):
         before = await page.locator("ol.calls > li").count()
         projecting = asyncio.create_task(_project_until(line, "alert.acknowledged"))
-        await page.click("ol.calls li:first-child >> text=Je m'en occupe", no_wait_after=True)
+        async with page.expect_navigation():
+            await page.click("ol.calls li:first-child >> text=Je m'en occupe", no_wait_after=True)
         await projecting
-        await page.wait_for_url(f"{api.url}/fr")
-        await page.goto(f"{api.url}/fr")
+        assert page.url == f"{api.url}/fr"
         assert await page.locator("ol.calls > li").count() == before - 1
         await page.goto(f"{api.url}/fr/alerts/bounced_case:p1:c-p1:1")
         assert "Mme Lambert" in await page.inner_text("main")
