@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Receiver:
                 raw = await reader.readexactly(int(headers["content-length"]))
                 said = self.answer(len(self.taken))
                 status, more = said if isinstance(said, tuple) else (said, {})
-                self.taken.append(Taken(headers["webhook-id"], self._is_genuine(raw, headers), json.loads(raw)))
+                self.taken.append(Taken(headers.get("webhook-id", ""), self._is_genuine(raw, headers), json.loads(raw)))
                 self.on_taken(self.taken[-1])
                 if status == "hang":
                     await asyncio.sleep(60)
@@ -79,6 +79,6 @@ class Receiver:
     def _is_genuine(self, raw: bytes, headers: dict[str, str]) -> bool:
         try:
             Webhook(self.secret).verify(raw, headers)
-        except WebhookVerificationError:
+        except (WebhookVerificationError, EmptyWebhookSecretError):
             return False
         return True

@@ -345,3 +345,16 @@ async def test_a_mail_and_its_words(line: Line) -> None:
     mail = message_from_bytes(raw[raw.index(b"From:") :], policy=email_policy)
     assert mail["Subject"] == "Parcours : Dossier ballotté de service en service · A"
     assert "2 passages non prévus" in mail.get_content()
+
+
+async def test_a_chat_by_apprise_gets_the_words_of_its_language(line: Line) -> None:
+    async with Receiver() as receiver:
+        address = receiver.url.replace("http://", "json://")
+        one = Subscription("a1", "default", "apprise", address, "team", "fr", {}, None, None, (), "active")
+        async with notified(line, PLAIN, one):
+            await say(line, *bounced("p1"))
+            await until(lambda: _done(line, 1))
+
+    (taken,) = receiver.taken
+    assert taken.body["title"] == "Dossier ballotté de service en service · A"
+    assert "2 passages non prévus" in taken.body["message"]
