@@ -110,6 +110,8 @@ async def _chat(one: Subscription, message: Message, by: Ways, notice: str | Non
             )
     except TimeoutError:
         return Answer(ok=False, text="no answer within 15 s")
+    except Exception as wrong:  # noqa: BLE001 - a plugin of Apprise may raise anything; it is an attempt that failed
+        return Answer(ok=False, text=f"Apprise: {type(wrong).__name__}")
     return Answer(ok=bool(done), text="taken" if done else "refused by Apprise")
 
 

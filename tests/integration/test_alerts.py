@@ -347,6 +347,7 @@ async def test_a_mail_and_its_words(line: Line) -> None:
     assert "2 passages non prévus" in mail.get_content()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_a_chat_by_apprise_gets_the_words_of_its_language(line: Line) -> None:
     async with Receiver() as receiver:
         address = receiver.url.replace("http://", "json://")
