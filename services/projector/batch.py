@@ -389,7 +389,9 @@ class Projecting:
             )
         if is_conflict:
             changes.conflicting.append(key)
-        if isinstance(fact.data, PatientErased):
+        if (
+            isinstance(fact.data, PatientErased) and held.file.erased_until is not None
+        ):  # else another copy of it counts
             work.erased.setdefault(person, []).extend(
                 one for one in held.file.known.values() if held.file.is_erased(one)
             )

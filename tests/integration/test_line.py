@@ -293,3 +293,19 @@ async def test_a_late_copy_of_an_erased_fact_stays_out_after_its_person_was_merg
     assert expected["errors"]["conflicting_ids"] == 1
     assert found["errors"]["conflicting_ids"] == 1
     assert found["cases"] == expected["cases"]
+
+
+async def test_an_erasure_that_contradicts_an_earlier_fact_of_its_name_erases_nothing_and_stops_nobody(
+    line: Line,
+) -> None:
+    steps = [
+        [worked("A").of("p1").named("f1")],
+        [said("patient.erased").of("p1").named("f1").on(MONDAY + DAY), worked("B").of("p2")],
+    ]
+    for some in steps:
+        await line.publish(lines(*some))
+        await line.project()
+
+    found = await line.export()
+    assert {case["patient"] for case in found["cases"]} == {"p1", "p2"}
+    assert found["errors"]["conflicting_ids"] == 1
