@@ -97,6 +97,12 @@ class Servers:
         if self.postgres is not None:
             self.postgres.stop()
 
+    def remove(self) -> None:
+        """Stop, and delete the data of what is embedded: for tests and benchmarks."""
+        self.stop()
+        if self.postgres is not None:
+            postgres_server.remove(self.postgres.folder)
+
 
 @contextmanager
 def sole_owner(one: Settings) -> Iterator[None]:

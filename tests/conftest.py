@@ -30,7 +30,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     )
     found.start()
     yield found
-    found.stop()
+    found.remove()
 
 
 @pytest.fixture(scope="session")

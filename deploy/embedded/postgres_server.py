@@ -178,6 +178,16 @@ class Home:
         )
 
 
+def remove(folder: Path) -> None:
+    """Delete a stopped server's data, wherever it is kept: for tests and benchmarks, whose folders are temporary."""
+    folder = folder.absolute()
+    if not folder.exists():
+        return
+    place = _home(folder).place
+    for each in {place, folder}:
+        shutil.rmtree(each, ignore_errors=True)
+
+
 def _home(folder: Path) -> Home:
     """As place.json remembers it: moving the data because a permission changed would look like losing it."""
     kept = read_json(folder / "place.json")

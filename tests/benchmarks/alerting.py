@@ -16,6 +16,7 @@ import httpx2
 import orjson
 import uvloop
 
+from deploy.embedded import postgres_server
 from services import tables_alerts as tables
 from services.instance import Options, running
 from services.security import create_token
@@ -81,8 +82,11 @@ async def measure(api: str, postgres: str, rate: int, seconds: int) -> dict[str,
 
 async def run(rate: int, seconds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
-        async with running(Settings(Path(home)), Options(clock=False)) as instance:
-            return await measure(instance.api, instance.servers.postgres_url, rate, seconds)
+        try:
+            async with running(Settings(Path(home)), Options(clock=False)) as instance:
+                return await measure(instance.api, instance.servers.postgres_url, rate, seconds)
+        finally:
+            postgres_server.remove(Path(home) / "postgres")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ async def run(size: int) -> dict[str, Any]:
             async with Line(servers.kafka_address, f"{base}/bench", "bench", PARTITIONS, Policy()) as line:
                 return await measure(line, list(log(size)))
         finally:
-            servers.stop()
+            servers.remove()
 
 
 async def measure(line: Line, facts: list[bytes]) -> dict[str, Any]:

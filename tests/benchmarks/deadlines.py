@@ -133,7 +133,7 @@ async def run(size: int) -> int:
             async with Line(servers.kafka_address, f"{base}/deadlines", "deadlines", 24, Policy()) as line:
                 return await measure(line, size)
         finally:
-            servers.stop()
+            servers.remove()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import httpx2
 import orjson
 import uvloop
 
+from deploy.embedded import postgres_server
 from services.instance import Options, running
 from services.security import Visitor, create_link, create_token
 from services.settings import Settings
@@ -196,18 +197,21 @@ async def scans(postgres: str) -> list[dict[str, Any]]:
 
 async def run(cases: int, facts: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as home:
-        async with running(Settings(Path(home)), Options(clock=False)) as instance:
-            url = instance.servers.postgres_url
-            await load(url, cases, facts)
-            async with connected(url, "bench") as connection:
-                await connection.execute("select pg_stat_reset()")
-            answers = await measure(instance.api, url, cases)
-            return {
-                "cases": cases,
-                "timeline": cases * facts,
-                "answers": answers,
-                "whole_table_reads": await scans(url),
-            }
+        try:
+            async with running(Settings(Path(home)), Options(clock=False)) as instance:
+                url = instance.servers.postgres_url
+                await load(url, cases, facts)
+                async with connected(url, "bench") as connection:
+                    await connection.execute("select pg_stat_reset()")
+                answers = await measure(instance.api, url, cases)
+                return {
+                    "cases": cases,
+                    "timeline": cases * facts,
+                    "answers": answers,
+                    "whole_table_reads": await scans(url),
+                }
+        finally:
+            postgres_server.remove(Path(home) / "postgres")
 
 
 if __name__ == "__main__":

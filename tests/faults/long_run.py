@@ -50,7 +50,7 @@ async def run(first: int, seeds: int) -> int:
                     bad[seed] = odd
                     sys.stdout.write(f"seed {seed}: {', '.join(odd)} differ\n")
         finally:
-            servers.stop()
+            servers.remove()
     seconds = time.monotonic() - started
     sys.stdout.write(
         f"seeds {first} to {first + seeds - 1} on {platform.machine()}, {os.cpu_count()} cores: {len(bad)} with a difference\n"

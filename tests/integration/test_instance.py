@@ -15,6 +15,7 @@ import httpx2
 import psutil
 import pytest
 
+from deploy.embedded import postgres_server
 from projections.policy import Policy
 from services.tables import connected
 from tests.builders import MONDAY, answered, fold_lines, lines, registered, tick, worked
@@ -58,6 +59,7 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     found.says("up", "--detach", "--no-clock")
     yield found
     found.says("down")
+    postgres_server.remove(found.home / "postgres")
 
 
 def write(path: Path, log: list[bytes]) -> Path:
@@ -198,6 +200,7 @@ def test_what_a_killed_up_leaves_is_seen_and_stopped(tmp_path: Path) -> None:
     assert "dead" in person.says("status", code=1)
     assert "what it left is stopped" in person.says("down")
     assert "Nothing is running" in person.says("down")
+    postgres_server.remove(person.home / "postgres")
 
 
 def test_a_file_without_one_fact_is_not_published_into_a_log_that_is_kept_for_ever(
@@ -222,6 +225,7 @@ def test_after_an_upgrade_up_makes_the_tables_anew_and_they_are_the_same(tmp_pat
     assert person.reads("export") == before
     assert [one["state"] for one in person.reads("generations", "--json")] == ["old", "active"]
     person.says("down")
+    postgres_server.remove(person.home / "postgres")
 
 
 async def _made_by_another_version(url: str) -> None:
