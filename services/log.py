@@ -1,8 +1,8 @@
 """The log: Kafka's topics, and writing to them. EVENTS section 1, DESIGN section 4."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -110,27 +110,35 @@ async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str
 
 async def end_offsets(servers: str, topic: str) -> dict[int, int]:
     """The next offset of every partition of a topic. Raises `LogUnavailable`."""
-    consumer = AIOKafkaConsumer(
-        topic,
-        bootstrap_servers=servers,
-        request_timeout_ms=10_000,
-        enable_auto_commit=False,
-        auto_offset_reset="latest",
-    )
-    try:
-        async with asyncio.timeout(10):
-            await consumer.start()  # without a group, it is assigned every partition
-            found = await consumer.end_offsets(list(consumer.assignment()))
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise LogUnavailable(f"Kafka at {servers}: {error!r}") from error
-    finally:
-        with suppress(asyncio.CancelledError):  # aiokafka's own task, cancelled by its own stop
-            await consumer.stop()
+    async with _reader(servers, topic) as consumer:  # without a group, it is assigned every partition
+        found = await consumer.end_offsets(list(consumer.assignment()))
     return {one.partition: offset for one, offset in found.items()}
 
 
 async def first_offsets(servers: str, topic: str) -> dict[int, int]:
     """The first offset every partition still holds. Raises `LogUnavailable`."""
+    async with _reader(servers, topic) as consumer:
+        found = await consumer.beginning_offsets(list(consumer.assignment()))
+    return {one.partition: offset for one, offset in found.items()}
+
+
+async def values_from(servers: str, topic: str, offsets: Mapping[int, int]) -> list[bytes]:
+    """The values of a topic from given offsets (0 where none is given) to its end as it is now. Raises `LogUnavailable`."""
+    found: list[bytes] = []
+    async with _reader(servers, topic, limit=60) as consumer:
+        parts = list(consumer.assignment())
+        ends = await consumer.end_offsets(parts)
+        for one in parts:
+            consumer.seek(one, min(offsets.get(one.partition, 0), ends[one]))
+        while any([await consumer.position(one) < ends[one] for one in parts]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [record.value for record in records if record.value is not None]
+    return found
+
+
+@asynccontextmanager
+async def _reader(servers: str, topic: str, limit: float = 10) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of all of a topic, for a moment."""
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=servers,
@@ -139,15 +147,14 @@ async def first_offsets(servers: str, topic: str) -> dict[int, int]:
         auto_offset_reset="latest",
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(limit):
             await consumer.start()
-            found = await consumer.beginning_offsets(list(consumer.assignment()))
+            yield consumer
     except (KafkaError, OSError, TimeoutError) as error:
         raise LogUnavailable(f"Kafka at {servers}: {error!r}") from error
     finally:
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError):  # aiokafka's own task, cancelled by its own stop
             await consumer.stop()
-    return {one.partition: offset for one, offset in found.items()}
 
 
 async def hashes_before(
@@ -197,7 +204,7 @@ class LogWriter:
     """An idempotent producer that is replaced when it is beyond repair, and never waits without a limit."""
 
     def __init__(self, servers: str, limit: float = 5.0) -> None:
-        self._servers = servers
+        self.servers = servers
         self._limit = limit
         self._producer: AIOKafkaProducer | None = None
         self._making = asyncio.Lock()
@@ -221,7 +228,7 @@ class LogWriter:
             for future in futures:
                 future.cancel()
             self._discard(producer)
-            raise LogUnavailable(f"Kafka at {self._servers}: {error!r}") from error
+            raise LogUnavailable(f"Kafka at {self.servers}: {error!r}") from error
         return [Written(one.partition, one.offset) for one in done]
 
     async def close(self) -> None:
@@ -239,7 +246,7 @@ class LogWriter:
         async with self._making:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._servers,
+                    bootstrap_servers=self.servers,
                     enable_idempotence=True,
                     acks="all",
                     linger_ms=0,

@@ -76,6 +76,29 @@ async def set_setting(connection: Connection, name: str, value: Any) -> None:
     )  # fmt: skip
 
 
+# -- the relay ---------------------------------------------------------------------------------------------------------------
+
+
+async def lock_relay(connection: Connection) -> bool:
+    """Whether this connection is now the one that relays alerts; it stays so until it ends or is given back."""
+    return bool(await connection.fetchval("select pg_try_advisory_lock(7203)"))
+
+
+async def unsent(connection: Connection, limit: int) -> list[Any]:
+    """The oldest alerts of every partition that are not noted as being in Kafka."""
+    return list(
+        await connection.fetch(
+            "select id, key, value, created_at from parcours.outbox where sent_at is null order by partition, id limit $1",
+            limit,
+        )
+    )
+
+
+async def mark_sent(connection: Connection, ids: list[int]) -> None:
+    """These alerts are in Kafka."""
+    await connection.execute("update parcours.outbox set sent_at = now() where id = any($1::bigint[])", ids)
+
+
 # -- subscriptions -----------------------------------------------------------------------------------------------------------
 
 

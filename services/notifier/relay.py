@@ -1,4 +1,4 @@
-"""The outbox to parcours.alerts, oldest first; a row is sent again rather than lost. DESIGN section 5."""
+"""The outbox to parcours.alerts, oldest first, each once: where it is not known what Kafka took, the topic is read. DESIGN section 5."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -8,17 +8,18 @@ import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from services.log import LogUnavailable, LogWriter, Outgoing
+from services import tables_alerts as tables
+from services.log import LogUnavailable, LogWriter, Outgoing, values_from
 from services.settings import ALERTS
 from services.tables import TRANSIENT, Connection, Pool
 
-CHANNEL = "parcours_outbox"
 AT_ONCE = 1_000
+RELAYED = "relayed"
 log = structlog.get_logger("parcours.notifier")
 
 
 class Relay:
-    """Sends unsent rows; ids make a second sending safe for whoever receives."""
+    """Sends unsent rows. One relay at a time: the lock is held with the connection that reads the rows."""
 
     def __init__(self, writer: LogWriter, pool: Pool, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
@@ -30,6 +31,8 @@ class Relay:
         self._writer = writer
         self._pool = pool
         self._rung = asyncio.Event()
+        self._reached: dict[str, int] = {}
+        self._there: set[str] = set()
         self.sent = 0
 
     async def run(self) -> NoReturn:
@@ -37,19 +40,34 @@ class Relay:
         while True:
             try:
                 async with self._pool.acquire() as connection:
-                    await connection.add_listener(CHANNEL, self._ring)
+                    await self._alone(connection)
+                    await self._look_back(connection)
+                    await connection.add_listener(tables.CHANNEL, self._ring)
                     try:
-                        await self._listen()
+                        await self._listen(connection)
                     finally:
-                        await connection.remove_listener(CHANNEL, self._ring)
+                        await connection.remove_listener(tables.CHANNEL, self._ring)
             except (LogUnavailable, *TRANSIENT) as wrong:
                 log.warning("alerts wait", error=type(wrong).__name__)
                 await asyncio.sleep(1.0)
 
-    async def _listen(self) -> NoReturn:
+    async def _alone(self, connection: Connection) -> None:
+        """Wait until no other relay sends; the lock goes with its holder's connection."""
+        while not await tables.lock_relay(connection):  # noqa: ASYNC110 - the holder may never end
+            await asyncio.sleep(1.0)
+
+    async def _look_back(self, connection: Connection) -> None:
+        """What the topic holds beyond what is noted as sent: a relay before us, or a write of ours, did not learn of it."""
+        self._reached = await tables.setting(connection, RELAYED) or {}
+        values = await values_from(
+            self._writer.servers, ALERTS, {int(number): at for number, at in self._reached.items()}
+        )
+        self._there = {orjson.loads(value)["id"] for value in values}
+
+    async def _listen(self, connection: Connection) -> NoReturn:
         while True:
             self._rung.clear()
-            while await self.send() == AT_ONCE:
+            while await self._send(connection) == AT_ONCE:
                 pass
             try:
                 async with asyncio.timeout(1.0):
@@ -60,29 +78,27 @@ class Relay:
     def _ring(self, *_: Any) -> None:
         self._rung.set()
 
-    async def send(self) -> int:
+    async def _send(self, connection: Connection) -> int:
         """Send the oldest unsent rows of every partition; how many."""
-        async with self._pool.acquire() as connection:
-            rows = await connection.fetch(
-                "select id, key, value, created_at from parcours.outbox where sent_at is null order by partition, id limit $1",
-                AT_ONCE,
-            )
-            now = datetime.now(UTC)
-            self._age.set((now - rows[0]["created_at"]).total_seconds() if rows else 0)
-            if rows:
-                await self._writer.write(ALERTS, [Outgoing(row["value"], row["key"].encode()) for row in rows])
-                await mark_sent(connection, [row["id"] for row in rows])
-                self.sent += len(rows)
-                for row in rows:
-                    said = datetime.fromisoformat(orjson.loads(row["value"])["time"])
-                    self._latency.observe(max(0.0, (datetime.now(UTC) - said).total_seconds()))
+        rows = await tables.unsent(connection, AT_ONCE)
+        now = datetime.now(UTC)
+        self._age.set((now - rows[0]["created_at"]).total_seconds() if rows else 0)
+        if rows:
+            alerts = [orjson.loads(row["value"]) for row in rows]
+            missing = [row for row, alert in zip(rows, alerts, strict=True) if alert["id"] not in self._there]
+            written = await self._writer.write(ALERTS, [Outgoing(row["value"], row["key"].encode()) for row in missing])
+            for where in written:
+                name = str(where.partition)
+                self._reached[name] = max(self._reached.get(name, 0), where.offset + 1)
+            async with connection.transaction():
+                await tables.mark_sent(connection, [row["id"] for row in rows])
+                await tables.set_setting(connection, RELAYED, self._reached)
+            self.sent += len(missing)
+            for alert in alerts:
+                said = datetime.fromisoformat(alert["time"])
+                self._latency.observe(max(0.0, (datetime.now(UTC) - said).total_seconds()))
         return len(rows)
 
     def detail(self) -> dict[str, object]:
         """What a heartbeat tells of the relay."""
         return {"sent": self.sent}
-
-
-async def mark_sent(connection: Connection, ids: list[int]) -> None:
-    """These rows are in Kafka."""
-    await connection.execute("update parcours.outbox set sent_at = now() where id = any($1::bigint[])", ids)
