@@ -465,19 +465,34 @@ async def erase_facts(
 
 
 async def erase_elsewhere(
-    connection: Connection, own: str, tenant: str, person: str, facts: Sequence[Recorded]
+    connection: Connection, own: str, tenant: str, person: str, facts: Sequence[Recorded], until: datetime | None
 ) -> None:
-    """Erased means gone from every kept generation: the facts, and whatever rows were made of them."""
+    """Erased means gone from every kept generation: the facts, and whatever rows were made of them.
+
+    A generation that has taken the erasure in itself has its rows right: of what came after it, which is nobody's to delete.
+    """
+    subjects = sorted({person} | {fact.subject for fact in facts})
     for row in await connection.fetch("select 'g' || id as schema from parcours.generation where 'g' || id <> $1", own):
         schema = row["schema"]
         await connection.executemany(
             f"delete from {schema}.timeline where tenant = $1 and subject = $2 and source = $3 and id = $4",
             [(tenant, *fact.identity) for fact in facts],
         )
+        knows = until is None or await connection.fetchval(
+            f"select exists (select 1 from {schema}.tombstone where tenant = $1 and subject = any($2) and erased_at >= $3)",
+            tenant, subjects, until,
+        )  # fmt: skip
+        if knows:
+            continue
         for table in ("case_path", "claim", "finding", "contact", "alert_act"):
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
                 continue  # a generation made before there was such a table
             await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, person)
+
+
+async def erase_unsaid(connection: Connection, person: Person) -> None:
+    """What was to be said of an erased person is not said any more."""
+    await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
 
 
 async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) -> None:

@@ -534,10 +534,12 @@ class Projecting:
             await self._merge_people(connection, work)
         for person, touched in work.touched.items():
             person_rows(work.changes, work.held[person], touched, work.changed.get(person, set()))
+        for person in work.erased if self._speaks else ():
+            await tables.erase_unsaid(connection, person)
         await tables.write(connection, self._schema, work.changes)
         for person, facts in work.erased.items():
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
             await tables.erase_facts(connection, self._schema, facts, person[1], rows)
-            await tables.erase_elsewhere(connection, self._schema, *person, facts)
-            await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
+            until = work.held[person].file.erased_until
+            await tables.erase_elsewhere(connection, self._schema, *person, facts, until)
         self.spent.write += time.perf_counter() - started

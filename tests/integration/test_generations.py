@@ -128,6 +128,21 @@ async def test_an_erasure_reaches_the_generation_that_is_kept(line: Line) -> Non
         assert await line.fetch(f"select 1 from {schema}.case_path") == [], schema
 
 
+async def test_proving_the_tables_takes_nothing_from_a_person_erased_who_came_back(line: Line) -> None:
+    back = [worked(d).named(f"b{n}").on(MONDAY + 2 * DAY) for n, d in enumerate("ABCA")]
+    await line.publish(lines(worked("A"), said("patient.erased").on(MONDAY + DAY).named("erased"), *back))
+    await line.project()
+    waiting = await line.fetch("select id from parcours.outbox")
+
+    assert (await verdict(line)).is_same
+    await making.begin(rebuilding(line), line.policy, resume=False)
+
+    assert waiting
+    assert await line.fetch("select id from parcours.outbox") == waiting
+    assert [case["path"] for case in (await line.export())["cases"]] == [["A", "B", "C", "A"]]
+    assert (await verdict(line)).is_same
+
+
 async def test_partitions_rebuilt_in_processes_give_the_same_tables(line: Line) -> None:
     await line.publish(busy() + [fact.raw for fact in history(9, 80)])
     await line.project(Random(3))
