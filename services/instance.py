@@ -68,13 +68,13 @@ class Servers:
     notices: tuple[str, ...] = ()
 
     def start(self) -> None:
-        """Start what is embedded; what runs already is taken over. Raises `EmbeddedServerError`."""
+        """Start what is embedded and not alive; what an earlier run left is taken over. Raises `EmbeddedServerError`."""
         one = self.settings
         one.home.mkdir(parents=True, exist_ok=True)
-        if one.postgres is None:
+        if one.postgres is None and not (self.postgres and self.postgres.is_alive()):
             self.postgres = postgres_server.start(one.home / "postgres")
             self.notices = self.postgres.notices
-        if one.kafka is None:
+        if one.kafka is None and not (self.kafka and self.kafka.is_alive()):
             self.kafka = kafka_server.start(one.home / "kafka", one.cache)
 
     @property

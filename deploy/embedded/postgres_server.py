@@ -119,7 +119,7 @@ def start(folder: Path) -> PostgresServer:
             found.process.wait_ready(lambda: _postmaster(home.data) == (pid, "ready"), READY_WITHIN)
             return found
         password = _initialise(folder, home)
-        _clear_stale_pid(home.data)
+        _clear_stale_notes(home)
         port = _port(folder)
         return _launch(folder, home, port, password)
 
@@ -361,10 +361,12 @@ def _postmaster(data: Path) -> tuple[int | None, str | None]:
         return None, None
 
 
-def _clear_stale_pid(data: Path) -> None:
-    """After kill -9 the note stays. PostgreSQL sees through it, unless the number has gone to another process of the same user
-    (in containers it soon does): only then is the note removed, once no process of that server is left.
+def _clear_stale_notes(home: Home) -> None:
+    """After kill -9 its notes stay, beside the data and beside the socket. PostgreSQL sees through them, unless the number has
+    gone to another process of the same user (in containers it soon does) or its parent has not taken note of its end: only then
+    are they removed, once no process of that server is left.
     """
+    data = home.data
 
     def left() -> bool:
         return any(
@@ -379,6 +381,8 @@ def _clear_stale_pid(data: Path) -> None:
     pid, _ = _postmaster(data)
     if pid is not None and psutil.pid_exists(pid):
         (data / "postmaster.pid").unlink()
+        for lock in (home.place / "socket").glob(".s.PGSQL.*.lock"):
+            lock.unlink()
 
 
 def _socket_fits(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from services import reading
 from services.log import LogUnavailable, LogWriter, Outgoing, end_offsets, values_from
 from services.publishing import caught_up
 from services.settings import ALERTS, EVENTS
-from services.tables import TRANSIENT, Connection, active_generation, connected
+from services.tables import TRANSIENT, Connection, TablesUnavailable, active_generation, connected
 from services.ticks import tick
 from tests.builders import MONDAY, fold_lines
 from tests.faults.plan import log_of
@@ -278,7 +278,7 @@ class Story:
                 return settled and not await connection.fetchval(
                     "select exists (select 1 from parcours.outbox where sent_at is null)"
                 )
-        except (OSError, *TRANSIENT):
+        except (TablesUnavailable, *TRANSIENT):
             return False
 
     async def _judge(self) -> list[str]:

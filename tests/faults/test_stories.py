@@ -1,0 +1,50 @@
+"""A few stories told to real processes under fire; `make faults` tells more."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from services.tables import TRANSIENT, TablesUnavailable, connected
+from tests.faults.stories import Story
+from tests.faults.world import world
+
+SERVICES = {"clock", "intake", "notifier", "projector-1", "projector-2"}
+BEGINNING = datetime(2020, 1, 6, 9, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.timeout(400)
+async def test_what_befalls_the_processes_does_not_show_in_the_tables_or_in_what_was_said(tmp_path: Path) -> None:
+    async with world(tmp_path, BEGINNING) as one:
+        for seed in (3, 4):
+            story = Story(one, seed)
+            assert await story.tell() == [], story.told.log
+            assert story.told.acknowledged
+
+
+@pytest.mark.timeout(120)
+async def test_no_service_ends_when_the_database_is_killed_and_comes_back(tmp_path: Path) -> None:
+    async with world(tmp_path, BEGINNING) as one:
+        await _all_beat(one.database)
+        assert one.servers.postgres is not None
+        one.servers.postgres.kill()
+        await asyncio.sleep(1.0)
+        await one.revive()
+        await _all_beat(one.database)
+
+        assert [name for name, service in one.services.items() if service.ends] == []
+
+
+async def _all_beat(url: str) -> None:
+    """Wait until every service has said, from now on, that it lives."""
+    since = datetime.now(UTC)
+    async with asyncio.timeout(40):
+        while True:
+            with suppress(TablesUnavailable, *TRANSIENT):
+                async with connected(url, "faults") as connection:
+                    found = await connection.fetch("select service from parcours.heartbeat where beat_at > $1", since)
+                if {row["service"] for row in found} >= SERVICES:
+                    return
+            await asyncio.sleep(0.2)
