@@ -10,6 +10,7 @@ from services.tables import Connection
 
 Role = Literal["emitter", "reader", "operator", "admin"]
 ROLES: tuple[Role, ...] = ("emitter", "reader", "operator", "admin")
+RANKS = {role: rank for rank, role in enumerate(ROLES)}
 PREFIX = "parcours_"
 
 

@@ -81,7 +81,7 @@ async def set_setting(connection: Connection, name: str, value: Any) -> None:
 
 async def lock_relay(connection: Connection) -> bool:
     """Whether this connection is now the one that relays alerts; it stays so until it ends or is given back."""
-    return bool(await connection.fetchval("select pg_try_advisory_lock(7203)"))
+    return bool(await connection.fetchval("select pg_try_advisory_lock(7204)"))
 
 
 async def unsent(connection: Connection, limit: int) -> list[Any]:
@@ -436,6 +436,27 @@ async def alert(connection: Connection, tenant: str | None, finding: str) -> lis
     )
 
 
+async def acts_of(connection: Connection, tenant: str, finding: str) -> list[dict[str, Any]]:
+    """What people did with an alert, in order."""
+    rows = await connection.fetch(
+        "select kind, at, by, until, reason from parcours.alert_act where tenant = $1 and alert = $2 order by at",
+        tenant, finding,
+    )  # fmt: skip
+    return [dict(row) for row in rows]
+
+
+async def sent_of(connection: Connection, tenant: str, finding: str) -> list[dict[str, Any]]:
+    """Who was told of an alert, and what became of it, in the order of what was said."""
+    rows = await connection.fetch(
+        "select o.n as number, o.act, d.subscription, m.name as message, coalesce(m.state, 'muted') as state,"
+        " coalesce(d.muted, m.last_answer) as answer, m.attempts, m.sent_at"
+        " from (select id, number as n, act from parcours.outbox where tenant = $1 and finding = $2) o"
+        " join parcours.delivery d on d.outbox = o.id left join parcours.message m on m.id = d.message order by o.n",
+        tenant, finding,
+    )  # fmt: skip
+    return [dict(row) for row in rows]
+
+
 async def deliveries(
     connection: Connection, tenant: str | None, state: str | None, limit: int = 500
 ) -> list[dict[str, Any]]:
@@ -467,6 +488,11 @@ async def attempts(connection: Connection, message: int) -> list[dict[str, Any]]
         "select at, answer, seconds from parcours.attempt where message = $1 order by at", message
     )
     return [dict(row) for row in rows]
+
+
+async def hold_waiting(connection: Connection) -> None:
+    """What waits and was not tried yet is held."""
+    await connection.execute("update parcours.message set state = 'held' where state = 'waiting' and attempts = 0")
 
 
 async def release_held(connection: Connection, tenant: str | None, *, send: bool) -> int:

@@ -465,19 +465,28 @@ async def erase_facts(
 
 
 async def erase_elsewhere(
-    connection: Connection, own: str, tenant: str, person: str, facts: Sequence[Recorded], until: datetime | None
+    connection: Connection,
+    own: str,
+    person: Person,
+    facts: Sequence[Recorded],
+    rows: Sequence[Row],
+    until: datetime | None,
 ) -> None:
-    """Erased means gone from every kept generation: the facts, and whatever rows were made of them.
+    """Erased means gone from every kept generation: the facts, of which only their digests stay, and what was made of them.
 
     A generation that has taken the erasure in itself has its rows right: of what came after it, which is nobody's to delete.
     """
-    subjects = sorted({person} | {fact.subject for fact in facts})
+    tenant, name = person
+    subjects = sorted({name} | {fact.subject for fact in facts})
     for row in await connection.fetch("select 'g' || id as schema from parcours.generation where 'g' || id <> $1", own):
         schema = row["schema"]
         await connection.executemany(
             f"delete from {schema}.timeline where tenant = $1 and subject = $2 and source = $3 and id = $4",
             [(tenant, *fact.identity) for fact in facts],
         )
+        if await connection.fetchval("select to_regclass($1)", f"{schema}.erased_fact") is None:
+            continue  # a generation that is being dropped
+        await keep_erased(connection, schema, rows)
         knows = until is None or await connection.fetchval(
             f"select exists (select 1 from {schema}.tombstone where tenant = $1 and subject = any($2) and erased_at >= $3)",
             tenant, subjects, until,
@@ -487,7 +496,7 @@ async def erase_elsewhere(
         for table in ("case_path", "claim", "finding", "contact", "alert_act"):
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
                 continue  # a generation made before there was such a table
-            await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, person)
+            await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, name)
 
 
 async def erase_unsaid(connection: Connection, person: Person) -> None:

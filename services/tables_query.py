@@ -305,21 +305,26 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 3) if whole else None
 
 
-async def flows(connection: Connection, tenant: str, until: datetime | None) -> list[Row]:
+async def flows(
+    connection: Connection, tenant: str, until: datetime | None, departments_: Sequence[str] | None = None
+) -> list[Row]:
     """Contacts by topic and week over 26 weeks, the smallest flows first; a mean of at most five a week is a small one."""
     if until is None:
         return []
+    mine = None if departments_ is None else list(departments_)
     rows = await connection.fetch(
         "select topic, (extract(epoch from $2 - at) / 604800)::int as back, channel, count(*) as n from parcours.contact"
-        f" where tenant = $1 and topic is not null and at > $2::timestamptz - interval '{WEEKS} weeks' and at <= $2 group by 1, 2, 3",
-        tenant, until,
+        f" where tenant = $1 and topic is not null and at > $2::timestamptz - interval '{WEEKS} weeks' and at <= $2"
+        " and ($3::text[] is null or department = any($3)) group by 1, 2, 3",
+        tenant, until, mine,
     )  # fmt: skip
     turned = await connection.fetch(
         "select t.topic, count(distinct f.patient) filter (where f.kind like 'bounced%' and (f.case_id = t.case_id or f.topic = t.topic))"
         " as bounced, count(distinct f.patient) filter (where f.kind = 'unanswered_claim') as unanswered"
         " from parcours.finding f join parcours.contact t on t.tenant = f.tenant and t.patient = f.patient"
-        " where f.tenant = $1 and f.is_open and f.kind in ('bounced_case', 'bounced_patient', 'unanswered_claim') group by 1",
-        tenant,
+        " where f.tenant = $1 and f.is_open and f.kind in ('bounced_case', 'bounced_patient', 'unanswered_claim')"
+        " and ($2::text[] is null or t.department = any($2)) group by 1",
+        tenant, mine,
     )  # fmt: skip
     bad = {row["topic"]: row for row in turned}
     found: dict[str, Row] = {}
@@ -340,7 +345,13 @@ async def flows(connection: Connection, tenant: str, until: datetime | None) -> 
     return sorted(found.values(), key=lambda one: (one["contacts"], one["topic"]))
 
 
-async def contacts_of(connection: Connection, tenant: str, topics: Sequence[str], since: datetime) -> list[Row]:
+async def contacts_of(
+    connection: Connection,
+    tenant: str,
+    topics: Sequence[str],
+    since: datetime,
+    departments_: Sequence[str] | None = None,
+) -> list[Row]:
     """The contacts of some small topics, one by one, and whether their patient is bounced or waits for an answer."""
     rows = await connection.fetch(
         "select t.topic, t.at, t.channel, t.department, t.patient, t.case_id,"
@@ -348,8 +359,9 @@ async def contacts_of(connection: Connection, tenant: str, topics: Sequence[str]
         "  and f.kind in ('bounced_case', 'bounced_patient') and (f.case_id = t.case_id or f.topic = t.topic)) as bounced,"
         " exists (select 1 from parcours.finding f where f.tenant = t.tenant and f.patient = t.patient and f.is_open"
         "  and f.kind = 'unanswered_claim') as unanswered"
-        " from parcours.contact t where t.tenant = $1 and t.topic = any($2) and t.at > $3 order by t.at limit 5000",
-        tenant, list(topics), since,
+        " from parcours.contact t where t.tenant = $1 and t.topic = any($2) and t.at > $3"
+        " and ($4::text[] is null or t.department = any($4)) order by t.at limit 5000",
+        tenant, list(topics), since, None if departments_ is None else list(departments_),
     )  # fmt: skip
     return [dict(row) for row in rows]
 

@@ -126,18 +126,8 @@ def show(
     async def read() -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]:
         async with connected(str(found["postgres"]), "alerts") as connection:
             (row,) = await _find(connection, tenant, [name])
-            acts = await connection.fetch(
-                "select kind, at, by, until, reason from parcours.alert_act where tenant = $1 and alert = $2 order by at",
-                row["tenant"], name,
-            )  # fmt: skip
-            sent = await connection.fetch(
-                "select o.n as number, o.act, d.subscription, m.name as message, coalesce(m.state, 'muted') as state,"
-                " coalesce(d.muted, m.last_answer) as answer, m.attempts, m.sent_at"
-                " from (select id, number as n, act from parcours.outbox where tenant = $1 and finding = $2) o"
-                " join parcours.delivery d on d.outbox = o.id left join parcours.message m on m.id = d.message order by o.n",
-                row["tenant"], name,
-            )  # fmt: skip
-            return row, [dict(one) for one in acts], [dict(one) for one in sent]
+            acts = await tables.acts_of(connection, row["tenant"], name)
+            return row, acts, await tables.sent_of(connection, row["tenant"], name)
 
     row, acts, sent = run(read())
     one = told(row, datetime.now(UTC)) | {"acts": acts, "deliveries": sent}

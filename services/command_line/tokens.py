@@ -1,10 +1,11 @@
 """token, parked: who may come in, and what could not be read."""
 
-from typing import Annotated, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
 from events.envelope import TENANT
+from services import tables_system
 from services.command_line.showing import (
     AsJson,
     Exit,
@@ -22,7 +23,6 @@ from services.projector import retrying
 from services.projector.records import shown_value
 from services.security import Role, create_token
 from services.tables import connected
-from services.tables_alerts import set_setting
 from services.tables_projector import release_partition
 
 
@@ -124,13 +124,9 @@ def list_parked(home: Home = None, *, as_json: AsJson = False) -> None:
     """
     _, found = here(home)
 
-    async def read() -> list[dict[str, object]]:
+    async def read() -> list[dict[str, Any]]:
         async with connected(str(found["postgres"]), "parked") as connection:
-            rows = await connection.fetch(
-                'select partition, "offset", code, field, rule, tenant, subject, appended_at from parcours.parked p where not is_taken'
-                ' and not exists (select 1 from parcours.parked_decision d where d.digest = p.digest) order by partition, "offset"'
-            )
-        return [dict(row) for row in rows]
+            return await tables_system.parked(connection, None, None)
 
     rows = run(read())
     if as_json:
@@ -156,12 +152,9 @@ def show_parked(
     """
     _, found = here(home)
 
-    async def read() -> dict[str, object] | None:
+    async def read() -> dict[str, Any] | None:
         async with connected(str(found["postgres"]), "parked") as connection:
-            row = await connection.fetchrow(
-                'select * from parcours.parked where partition = $1 and "offset" = $2', partition, offset
-            )
-        return None if row is None else dict(row)
+            return await tables_system.parked_one(connection, partition, offset)
 
     row = run(read())
     if row is None:
@@ -205,17 +198,11 @@ def discard_parked(
     """
     _, found = here(home)
 
-    async def write() -> str:
+    async def write() -> bool:
         async with connected(str(found["postgres"]), "parked") as connection:
-            return str(
-                await connection.execute(
-                    "insert into parcours.parked_decision (digest, decision, reason) select digest, 'discarded', $3 from parcours.parked"
-                    ' where partition = $1 and "offset" = $2 on conflict (digest) do update set reason = excluded.reason',
-                    partition, offset, reason,
-                )
-            )  # fmt: skip
+            return await tables_system.discard_parked(connection, None, partition, offset, reason)
 
-    if run(write()) == "INSERT 0 0":
+    if not run(write()):
         raise Problem(f"nothing is parked at {partition}:{offset}: see parcours parked list")
     out.print("Discarded.")
 
@@ -233,7 +220,7 @@ def resume(
         async with connected(str(found["postgres"]), "parked") as connection:
             released = await release_partition(connection, partition)
             if released:
-                await set_setting(connection, "retry_parked", "resumed")
+                await tables_system.wish_retry(connection)
             return released
 
     if not run(write()):

@@ -20,7 +20,8 @@ class Login:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self.https = (os.environ.get("PARCOURS_LINK") or "").startswith("https://")
+        self._link = (os.environ.get("PARCOURS_LINK") or "").rstrip("/")
+        self.https = self._link.startswith("https://")
         self.issuer = os.environ.get("PARCOURS_OIDC_ISSUER")
         self.name = os.environ.get("PARCOURS_OIDC_NAME") or "OpenID Connect"
         self._roles = os.environ.get("PARCOURS_OIDC_ROLE_CLAIM") or "parcours_role"
@@ -60,7 +61,8 @@ class Login:
         async def house(request: Request) -> Response:
             if not self.issuer:
                 raise NotAllowed
-            back = request.url_for("house_back")
+            # behind a proxy, the address people use is not the one this process sees
+            back = f"{self._link}/login/back" if self._link else request.url_for("house_back")
             return cast("Response", await self._oauth.house.authorize_redirect(request, str(back)))
 
         @routes.get("/login/back")

@@ -7,10 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 from events.envelope import Recorded
-from projections.findings import findings
+from projections.findings import Finding, findings
 from projections.path import Case
 from projections.patient import PatientFile
-from projections.rows import Row, case_row
+from projections.rows import Row, case_row, finding_row
+from projections.saying import reason_rows
 from projections.words import CLOCKS, LADDER, LEVELS, TITLES, reasons
 from services import tables_query as tables
 from services.console import charts, texts
@@ -20,6 +21,7 @@ from services.tables import Connection
 from services.tables_alerts import alert_state
 
 STOPPED = timedelta(days=14)
+MOST_FLOWS = 60
 YESTERDAY = timedelta(days=1)
 BADGES = {"B1": "low", "B2": "medium", "B3": "high", "B4": "critical", "U3": "medium", "U4": "high", "U5": "critical"}
 
@@ -266,6 +268,26 @@ def strips(flows: Iterable[Row], contacts: Sequence[Row], view: View) -> list[di
         }
         for flow in flows
     ]
+
+
+def finding_rows(file: PatientFile, found: Iterable[Finding]) -> list[Row]:
+    """Findings of a person with their reasons, the newest first."""
+    rows = [finding_row(file, one) | {"reasons": reason_rows(file, one)} for one in found]
+    return sorted(rows, key=lambda row: str(row["opened_at"]), reverse=True)
+
+
+async def small_flows(
+    connection: Connection, tenant: str, only: Sequence[str] | None, view: View
+) -> tuple[list[dict[str, Any]], list[Row], int]:
+    """Small flows with their contacts one by one, those that turned bad first; the mass flows; how many small ones there are."""
+    flows = await tables.flows(connection, tenant, view.now, only)
+    small = [flow for flow in flows if flow["is_small"]]
+    worst = sorted(small, key=lambda flow: (-(flow["bounced"] + flow["unanswered"]), flow["contacts"], flow["topic"]))[
+        :MOST_FLOWS
+    ]
+    since = view.now - timedelta(weeks=tables.WEEKS)
+    contacts = await tables.contacts_of(connection, tenant, [flow["topic"] for flow in worst], since, only)
+    return strips(worst, contacts, view), [flow for flow in reversed(flows) if not flow["is_small"]], len(small)
 
 
 def alert_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:

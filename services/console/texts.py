@@ -183,6 +183,20 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Cela n'existe pas, ou n'est pas à votre établissement.",
         "There is no such thing, or it is not your establishment's.",
     ),
+    "forbidden_hint": (
+        "Cette page ou ce geste demande un autre rôle, ou le formulaire a expiré : revenez en arrière et rechargez.",
+        "This page or act needs another role, or the form has expired: go back and reload.",
+    ),
+    "not_now": ("Momentanément indisponible", "Not available right now"),
+    "not_now_hint": (
+        "La base de données ou le journal ne répond pas. Rien n'est perdu ; réessayez dans un instant.",
+        "The database or the log does not answer. Nothing is lost; try again in a moment.",
+    ),
+    "broken": ("Une erreur de notre côté", "An error on our side"),
+    "broken_hint": (
+        "Cette page n'a pas pu être affichée. Le journal du service dit pourquoi.",
+        "This page could not be shown. The log of the service says why.",
+    ),
     "forbidden": ("Ce n'est pas dans vos droits.", "Your role does not allow this."),
     "tenant": ("Établissement", "Establishment"),
     "days": ("{n} j", "{n} d"),

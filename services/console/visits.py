@@ -7,9 +7,7 @@ from typing import Any, cast
 from fastapi import Request
 
 from services.console.texts import LANGUAGES, Language
-from services.security import Role, Visitor
-
-RANKS = {"reader": 1, "operator": 2, "admin": 3}
+from services.security import RANKS, Role, Visitor
 
 
 class Away(Exception):
@@ -35,7 +33,7 @@ class Looking:
     departments: tuple[str, ...] | None
     csrf: str
 
-    def may(self, role: str) -> bool:
+    def may(self, role: Role) -> bool:
         return RANKS[self.role] >= RANKS[role]
 
 
@@ -51,7 +49,7 @@ def open_session(request: Request, who: Visitor) -> None:
 def looking(request: Request, tenants: tuple[str, ...]) -> Looking:
     """Whom the cookie names. Raises `Away`."""
     kept: dict[str, Any] = request.session
-    if not kept.get("name") or kept.get("role") not in RANKS:
+    if not kept.get("name") or kept.get("role") not in ("reader", "operator", "admin"):
         raise Away
     if kept.get("tenant"):
         mine: tuple[str, ...] = (kept["tenant"],)
@@ -63,7 +61,7 @@ def looking(request: Request, tenants: tuple[str, ...]) -> Looking:
     return Looking(kept["name"], cast("Role", kept["role"]), str(tenant), mine, only, kept.get("csrf", ""))
 
 
-def check_form(who: Looking, given: str, role: str = "operator") -> None:
+def check_form(who: Looking, given: str, role: Role = "operator") -> None:
     """The form was made by a page of ours for this session, and its sender may do this. Raises `NotAllowed`."""
     if not who.csrf or not secrets.compare_digest(given.encode(), who.csrf.encode()) or not who.may(role):
         raise NotAllowed
@@ -71,7 +69,7 @@ def check_form(who: Looking, given: str, role: str = "operator") -> None:
 
 def language_of(request: Request) -> Language:
     """The language asked for in the address, else the one last chosen, else what the browser likes, else French."""
-    kept = request.session.get("lang")
+    kept = request.scope.get("session", {}).get("lang")  # a failure outside the session has none
     if kept in LANGUAGES:
         return cast("Language", kept)
     likes = request.headers.get("accept-language", "").lower()

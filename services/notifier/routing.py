@@ -202,7 +202,7 @@ def hours_of(listener: Subscription, rule: Rule) -> Hours | None:
 async def hold(connection: Connection, by: str, reason: str, at: datetime) -> None:
     """The brake: what is not sent yet waits until somebody releases or drops it."""
     await tables.set_setting(connection, "brake", {"by": by, "reason": reason, "at": at.isoformat()})
-    await connection.execute("update parcours.message set state = 'held' where state = 'waiting' and attempts = 0")
+    await tables.hold_waiting(connection)
 
 
 async def remind(pool: Pool, router: Router, now: datetime) -> int:

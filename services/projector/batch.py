@@ -541,5 +541,5 @@ class Projecting:
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
             await tables.erase_facts(connection, self._schema, facts, person[1], rows)
             until = work.held[person].file.erased_until
-            await tables.erase_elsewhere(connection, self._schema, *person, facts, until)
+            await tables.erase_elsewhere(connection, self._schema, person, facts, rows, until)
         self.spent.write += time.perf_counter() - started

@@ -19,6 +19,7 @@ from services import tables_alerts as tables
 from services.bells import Bells
 from services.guests import Problem
 from services.query.doors import Door, Why, answer
+from services.sight import may_see
 from services.tables import TRANSIENT, Pool
 from services.tables_alerts import Subscription
 from services.tables_query import note_access
@@ -113,7 +114,7 @@ def router(door: Door, bells: Bells) -> APIRouter:
         last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         if last is not None and not (last.isdecimal() and len(last) < 19):
             raise Problem(422, "Not a number", "Last-Event-ID must be a number that this stream gave", "Last-Event-ID")
-        wanted = Wanted(set(department or ()), set(rule or ()), SEVERITIES.index(severity), lang)
+        wanted = Wanted(set(department or ()), set(rule or ()), SEVERITIES.index(severity), lang, who.departments)
         return EventSourceResponse(
             follow(door.pool, bells, who.tenant, None if last is None else int(last), wanted), ping=15
         )
@@ -123,7 +124,7 @@ def router(door: Door, bells: Bells) -> APIRouter:
         request: Request,
         state: Literal["waiting", "delivered", "held", "failed", "dropped", "muted"] | None = None,
     ) -> Response:
-        who = await door.let_in(request)
+        who = await door.let_in(request, whole=True)
         async with door.pool.acquire() as connection:
             return answer(request, {"deliveries": await tables.deliveries(connection, who.tenant, state)})
 
@@ -131,7 +132,8 @@ def router(door: Door, bells: Bells) -> APIRouter:
     async def quality(request: Request) -> Response:
         who = await door.let_in(request)
         async with door.pool.acquire() as connection:
-            return answer(request, {"quality": await tables.quality(connection, who.tenant)})
+            rows = await tables.quality(connection, who.tenant)
+        return answer(request, {"quality": [row for row in rows if may_see(who.departments, [row["department"]])]})
 
     @routes.get("/v1/alerts/{alert:path}", summary="One alert")
     async def one(request: Request, alert: str, why: Why = None) -> Response:
@@ -224,7 +226,7 @@ async def find(door: Door, tenant: str, alert: str, departments: Sequence[str] |
     """One alert of a tenant. Raises `Problem` 404, also for another tenant's."""
     async with door.pool.acquire() as connection:
         rows = [] if "\x00" in alert else await tables.alert(connection, tenant, alert)
-    if not rows or (departments is not None and rows[0]["department"] not in departments):
+    if not rows or not may_see(departments, [rows[0]["department"]]):
         raise Problem(404, "Not found", "there is no such alert")
     return rows[0]
 
@@ -241,14 +243,19 @@ def shown(one: Subscription) -> dict[str, Any]:
 class Wanted:
     """What a stream lets through."""
 
-    def __init__(self, departments: set[str], rules: set[str], severity: int, lang: str | None) -> None:
+    def __init__(
+        self, departments: set[str], rules: set[str], severity: int, lang: str | None, only: Sequence[str] | None
+    ) -> None:
         self._departments, self._rules, self._severity, self._lang = departments, rules, severity, lang
+        self._only = only
 
     def of(self, raw: bytes) -> bytes | None:
         """The alert as it is sent, or None for one that is not wanted."""
         envelope = orjson.loads(raw)
         data = envelope["data"]
         if self._departments and data.get("department") not in self._departments:
+            return None
+        if not may_see(self._only, [data.get("department")]):
             return None
         if (self._rules and data["rule"] not in self._rules) or SEVERITIES.index(data["severity"]) < self._severity:
             return None

@@ -1,6 +1,5 @@
 """The door of the API: whose token, which role, how long to wait for one's own writes; refusals are problem documents."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from starlette.exceptions import HTTPException as StarletteException
 
 from services.guests import Guests, Problem, problem
 from services.log import LogUnavailable, LogWriter
-from services.security import Bearer
+from services.security import RANKS, Bearer, Role
 from services.settings import EVENTS
 from services.tables import AWAY, NoGeneration, Pool
+from services.tables_system import until_read
 
 LONGEST_WAIT = 10.0
+FOR_PROGRAMS = ("/v1/", "/metrics", "/healthz", "/readyz", "/openapi", "/docs", "/redoc")
 log = structlog.get_logger("parcours.query")
-RANKS = {"emitter": 0, "reader": 1, "operator": 2, "admin": 3}
 
 
 @dataclass
@@ -32,11 +32,15 @@ class Door:
     guests: Guests
     topic: str = EVENTS
 
-    async def let_in(self, request: Request, role: str = "reader") -> Bearer:
-        """Whom the request's token stands for, with at least a role. Raises `Problem`."""
+    async def let_in(self, request: Request, role: Role = "reader", *, whole: bool = False) -> Bearer:
+        """Whom the request's token stands for, with at least a role; `whole`: for every department. Raises `Problem`."""
         who = await self.guests.let_in(request.headers.get("authorization"))
         if RANKS[who.role] < RANKS[role]:
             raise Problem(403, "Role needed", f"this needs the role {role}, the token has {who.role}")
+        if whole and who.departments is not None:
+            raise Problem(
+                403, "Every department", "this holds every department of the establishment: the token is for some"
+            )
         await self._wait_for(request.query_params.get("after"))
         return who
 
@@ -49,25 +53,11 @@ class Door:
             raise Problem(
                 422, "Not a place in the log", "after must be PARTITION:OFFSET, as intake answered it", "after"
             )
-        async with self.pool.acquire() as connection:
-            known = await connection.fetchval(
-                "select count(*) from parcours.checkpoint where partition = $1", int(number)
-            )
-        if not known:
+        read = await until_read(self.pool, int(number), int(offset), LONGEST_WAIT)
+        if read is None:
             raise Problem(422, "Not a place in the log", f"there is no partition {number}", "after")
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + LONGEST_WAIT
-        while True:
-            async with self.pool.acquire() as connection:
-                at = await connection.fetchval(
-                    "select next_offset from parcours.checkpoint where partition = $1", int(number)
-                )
-                left = await connection.fetchval("select exists (select 1 from parcours.inbox)")
-            if at > int(offset) and not left:
-                return
-            if loop.time() > deadline:
-                raise Problem(503, "Not read yet", f"the tables do not include {after} after {LONGEST_WAIT:.0f} s")
-            await asyncio.sleep(0.01)
+        if not read:
+            raise Problem(503, "Not read yet", f"the tables do not include {after} after {LONGEST_WAIT:.0f} s")
 
 
 def answer(
@@ -90,33 +80,40 @@ Handler = Callable[[Request, Any], Awaitable[Response]]
 
 
 def add_problems(api: FastAPI) -> None:
-    """Everything that is refused or fails is a problem document, and tells nothing of the inside."""
+    """Everything that is refused or fails tells nothing of the inside: a problem document for programs, a page for people."""
 
-    async def ours(_: Request, wrong: Any) -> Response:
+    async def say(request: Request, wrong: Problem) -> Response:
+        page = getattr(request.app.state, "say", None)  # the console's, where there is one
+        if page is not None and not request.url.path.startswith(FOR_PROGRAMS):
+            found: Response = await page(request, wrong.status)
+            return found
         return problem(wrong)
 
-    async def framework(_: Request, wrong: Any) -> Response:
+    async def ours(request: Request, wrong: Any) -> Response:
+        return await say(request, wrong)
+
+    async def framework(request: Request, wrong: Any) -> Response:
         titles = {404: "Not found", 405: "Method not allowed"}
         title = titles.get(wrong.status_code, "Refused")
-        found = problem(Problem(wrong.status_code, title, str(wrong.detail)))
+        found = await say(request, Problem(wrong.status_code, title, str(wrong.detail)))
         found.headers.update(wrong.headers or {})
         return found
 
-    async def invalid(_: Request, wrong: Any) -> Response:
+    async def invalid(request: Request, wrong: Any) -> Response:
         first = wrong.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:])
-        return problem(Problem(422, "Not valid", f"{where}: {first['msg']}", where, str(first["msg"])))
+        return await say(request, Problem(422, "Not valid", f"{where}: {first['msg']}", where, str(first["msg"])))
 
-    async def away(_: Request, wrong: Any) -> Response:
-        return problem(Problem(503, "Not now", f"a server is away ({type(wrong).__name__})"))
+    async def away(request: Request, wrong: Any) -> Response:
+        return await say(request, Problem(503, "Not now", f"a server is away ({type(wrong).__name__})"))
 
-    async def empty(_: Request, wrong: Any) -> Response:
-        return problem(Problem(503, "Not now", str(wrong)))
+    async def empty(request: Request, wrong: Any) -> Response:
+        return await say(request, Problem(503, "Not now", str(wrong)))
 
     async def broken(request: Request, wrong: Any) -> Response:
         log.error("a request failed", path=request.url.path.split("/")[1:3], error=type(wrong).__name__, exc_info=wrong)
-        return problem(
-            Problem(500, "Our fault", "this request could not be answered; the log of this process says why")
+        return await say(
+            request, Problem(500, "Our fault", "this request could not be answered; the log of this process says why")
         )
 
     api.add_exception_handler(Exception, broken)

@@ -13,7 +13,6 @@ from projections.findings import findings
 from projections.patient import PatientFile
 from projections.rows import case_row, claim_row, finding_row, patient_row, stamp
 from services.files import concerns, files_at
-from services.guests import Problem
 from services.query.doors import Door
 
 KINDS = {"ndjson": "application/x-ndjson", "xes": "application/xml", "ocel": "application/json"}
@@ -28,9 +27,7 @@ def router(door: Door) -> APIRouter:
     async def export(
         request: Request, form: Annotated[Literal["ndjson", "xes", "ocel"], Query(alias="format")] = "ndjson"
     ) -> StreamingResponse:
-        who = await door.let_in(request)
-        if who.departments is not None:
-            raise Problem(403, "Role needed", "an export holds every department: this token is for some")
+        who = await door.let_in(request, whole=True)
         made = {"ndjson": ndjson, "xes": xes, "ocel": ocel}[form](door, who.tenant)
         headers = {"Content-Disposition": f'attachment; filename="{NAMES[form]}"', "Cache-Control": "no-store"}
         return StreamingResponse(made, media_type=KINDS[form], headers=headers)

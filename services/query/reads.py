@@ -8,8 +8,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from events.fields import instant
-from projections.findings import findings
-from projections.patient import PatientFile
 from projections.rows import Row, case_row, claim_row, finding_row, patient_row, stamp
 from projections.saying import reason_rows
 from services import reading
@@ -20,6 +18,7 @@ from services.guests import Problem
 from services.kept import Kept
 from services.query.doors import Door, Why, answer
 from services.security import Bearer
+from services.sight import Sight, departments_seen, may_see
 
 Limit = Annotated[int, Query(ge=1, le=1_000)]
 Cursor = Annotated[str | None, Query(max_length=2_000, description="What `next` of the page before said.")]
@@ -47,19 +46,15 @@ def plain(text: str | None) -> str | None:
     return text
 
 
-def may_see(who: Bearer, *departments: str | None) -> bool:
-    """Whether something that passed through some departments is the asker's to see."""
-    return who.departments is None or bool(set(who.departments) & set(departments))
-
-
-def file_told(file: PatientFile) -> Row:
-    """A person's file: what there is of them, each with a line of its own."""
+def file_told(sight: Sight) -> Row:
+    """A person's file: what there is of them for whoever asks, each with a line of its own."""
+    file = sight.file
     now = file.watermark
     return patient_row(file) | {
-        "case_list": [case_row(file, case) for case in file.cases.values()],
-        "claim_list": [claim_row(file, one, now or one.t0) for one in file.claims.values() if one.has_begun],
-        "findings": [finding_row(file, one) | {"reasons": reason_rows(file, one)} for one in findings(file)],
-        "timeline": [timeline_row(fact) for fact in file.facts],
+        "case_list": [case_row(file, file.cases[name]) for name in sight.cases],
+        "claim_list": [claim_row(file, one, now or one.t0) for one in map(file.claims.__getitem__, sight.claims)],
+        "findings": [finding_row(file, one) | {"reasons": reason_rows(file, one)} for one in sight.findings],
+        "timeline": [timeline_row(fact) for fact in sight.facts],
     }
 
 
@@ -69,7 +64,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
 
     async def keep(request: Request, who: Bearer, name: str, make: Callable[[], Awaitable[Any]]) -> Any:
         """A kept answer of a tenant; whoever waits for their own write gets a new one."""
-        return await kept.get((name, who.tenant), make, anew="after" in request.query_params)
+        return await kept.get((name, who.tenant, who.departments), make, anew="after" in request.query_params)
 
     @routes.get("/v1/cases", summary="Cases, worst first or oldest first")
     async def cases(
@@ -95,7 +90,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
                 row for row in rows
                 if (state == "all" or row["state"] == state) and (min_level is None or (row["level"] or "") >= min_level)
                 and (department is None or row["department"] == department) and (topic is None or row["topic"] == topic)
-                and (patient is None or row["patient"] == patient) and may_see(who, row["department"], *row["path"])
+                and (patient is None or row["patient"] == patient) and may_see(who.departments, [row["department"], *row["path"]])
             ]  # fmt: skip
             return answer(request, {"cases": wanted, "next": None})
         async with door.pool.acquire() as connection:
@@ -177,11 +172,11 @@ def router(door: Door, kept: Kept) -> APIRouter:
         known, stood = at("as_of", as_of), at("occurred_by", occurred_by)
         async with door.pool.acquire() as connection:
             file = await file_of(connection, who.tenant, plain(patient) or "", known, stood)
-            seen = may_see(who, *(name for case in file.cases.values() for name in case.path.departments))
-            if not file.facts or not seen:
+            sight = Sight(file, who.departments)
+            if not sight.facts:
                 raise Problem(404, "Not found", "there is no such patient")
             await tables.note_access(connection, who.id, who.tenant, patient, "patient", why)
-        return answer(request, file_told(file))
+        return answer(request, file_told(sight))
 
     @routes.get("/v1/departments", summary="Who sends to whom, what comes back, how long each holds")
     async def departments(request: Request) -> Response:
@@ -192,13 +187,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
                 return await tables.departments(connection, who.tenant)
 
         found = await keep(request, who, "departments", make)
-        if who.departments is not None:
-            mine = set(who.departments)
-            found = {
-                "departments": [one for one in found["departments"] if one["department"] in mine],
-                "moves": [one for one in found["moves"] if {one["here"], one["there"]} & mine],
-            }
-        return answer(request, found)
+        return answer(request, departments_seen(found, who.departments))
 
     @routes.get("/v1/flows", summary="Contacts by topic, week and channel: the small flows first")
     async def flows(request: Request) -> Response:
@@ -206,7 +195,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
 
         async def make() -> list[Row]:
             async with door.pool.acquire() as connection:
-                return await tables.flows(connection, who.tenant, await tables.watermark(connection))
+                return await tables.flows(connection, who.tenant, await tables.watermark(connection), who.departments)
 
         return answer(request, {"flows": await keep(request, who, "flows", make)})
 
@@ -229,7 +218,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
 
     @routes.get("/v1/summary", summary="The figures of an establishment")
     async def summary(request: Request, as_of: Instant = None, occurred_by: Instant = None) -> Response:
-        who = await door.let_in(request)
+        who = await door.let_in(request, whole=True)
         known, stood = at("as_of", as_of), at("occurred_by", occurred_by)
         if known is not None or stood is not None:
             return answer(request, figures(await folded_cases(door, who, known, stood), known or stood))
@@ -245,7 +234,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
 
     @routes.get("/v1/accesses", summary="Who read whose file, when and why")
     async def accesses(request: Request, patient: Name = None, limit: Limit = 100) -> Response:
-        who = await door.let_in(request, "admin")
+        who = await door.let_in(request, "admin", whole=True)
         async with door.pool.acquire() as connection:
             return answer(request, {"accesses": await tables.accesses(connection, who.tenant, plain(patient), limit)})
 
@@ -261,7 +250,7 @@ async def one_case(
     async with door.pool.acquire() as connection:
         for row in await reading.patients_with_case(connection, who.tenant, plain(patient), plain(case) or ""):
             file = await file_of(connection, row["tenant"], row["patient"], as_of, occurred_by)
-            if case in file.cases and may_see(who, *file.cases[case].path.departments):
+            if Sight(file, who.departments).case(case):
                 await tables.note_access(connection, who.id, who.tenant, row["patient"], f"case {case}", why)
                 found.append(case_told(file, case) | {"as_of": stamp(as_of), "occurred_by": stamp(occurred_by)})
     if not found:
@@ -279,10 +268,7 @@ async def one_claim(
         for row in await reading.patients_with_claim(connection, who.tenant, plain(patient), plain(claim) or ""):
             file = await file_of(connection, row["tenant"], row["patient"], as_of, occurred_by)
             one = file.claims.get(claim)
-            if one is None or not one.has_begun:
-                continue
-            case = file.cases.get(one.said.case or "")
-            if may_see(who, one.said.department, *(case.path.departments if case else ())):
+            if one is not None and one.has_begun and Sight(file, who.departments).claim(one):
                 await tables.note_access(connection, who.id, who.tenant, row["patient"], f"claim {claim}", why)
                 found.append(claim_told(file, claim) | {"as_of": stamp(as_of), "occurred_by": stamp(occurred_by)})
     if not found:

@@ -128,6 +128,23 @@ async def test_an_erasure_reaches_the_generation_that_is_kept(line: Line) -> Non
         assert await line.fetch(f"select 1 from {schema}.case_path") == [], schema
 
 
+async def test_the_generation_before_counts_what_was_erased_meanwhile(line: Line) -> None:
+    twice = [worked("A").named("same"), worked("B").named("same"), said("new.kind", what="unknown").named("u1")]
+    await line.publish(lines(*twice, worked("C").of("p2")))
+    await line.project()
+    before = (await line.export())["errors"]
+    line.generation = await making.rebuild(rebuilding(line), line.policy)
+    line.projecting = await line.projector()
+    await line.publish(lines(said("patient.erased").on(MONDAY + DAY).named("erased")))
+    await line.project()
+
+    await making.rollback(rebuilding(line))
+
+    assert before["conflicting_ids"] == 1
+    assert (await line.export())["errors"] == before
+    assert (await verdict(line)).is_same
+
+
 async def test_proving_the_tables_takes_nothing_from_a_person_erased_who_came_back(line: Line) -> None:
     back = [worked(d).named(f"b{n}").on(MONDAY + 2 * DAY) for n, d in enumerate("ABCA")]
     await line.publish(lines(worked("A"), said("patient.erased").on(MONDAY + DAY).named("erased"), *back))

@@ -1,0 +1,108 @@
+"""The pages of one thing: a case, a claim, a patient, a department. Every look at a patient's file leaves a record."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from projections.patient import PatientFile
+from services import reading
+from services import tables_query as tables
+from services.console import pages
+from services.console.frame import PAGE, Console, instant_of, text_of
+from services.console.listing import departments_of
+from services.console.pages import View
+from services.console.visits import Missing
+from services.files import claim_told, file_of
+from services.sight import Sight, may_see
+
+
+def add(routes: APIRouter, console: Console) -> None:
+    """The routes of these pages."""
+    _case(routes, console)
+    _claim(routes, console)
+    _patient(routes, console)
+    _department(routes, console)
+
+
+def _case(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/cases/{case:path}")
+    async def case(request: Request, lang: str, case: str, patient: str = "", as_of: str = "") -> Response:
+        async with console.opened(request, lang) as (connection, who, view):
+            rows = await reading.patients_with_case(connection, who.tenant, text_of(patient), text_of(case) or "")
+            shown = []
+            for row in rows:
+                now_file = await file_of(connection, who.tenant, row["patient"], None)
+                if not Sight(now_file, who.departments).case(case):
+                    continue
+                await tables.note_access(connection, who.name, who.tenant, row["patient"], f"case {case}", None)
+                at = instant_of(as_of)
+                file = now_file if at is None else await file_of(connection, who.tenant, row["patient"], at)
+                shown.append(case_shown(view, now_file, file, case, at))
+        if not shown:
+            raise Missing
+        return console.page(request, who, view, "case", cases=shown, name=case)
+
+
+def _claim(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/claims/{claim:path}")
+    async def claim(request: Request, lang: str, claim: str, patient: str = "", as_of: str = "") -> Response:
+        async with console.opened(request, lang) as (connection, who, view):
+            rows = await reading.patients_with_claim(connection, who.tenant, text_of(patient), text_of(claim) or "")
+            shown = []
+            for row in rows:
+                file = await file_of(connection, who.tenant, row["patient"], instant_of(as_of))
+                one = file.claims.get(claim)
+                if one is None or not one.has_begun or not Sight(file, who.departments).claim(one):
+                    continue
+                await tables.note_access(connection, who.name, who.tenant, row["patient"], f"claim {claim}", None)
+                shown.append(claim_told(file, claim) | {"has_case": (one.said.case or "") in file.cases})
+        if not shown:
+            raise Missing
+        return console.page(request, who, view, "claim", claims=shown, name=claim)
+
+
+def _patient(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/patients/{patient:path}")
+    async def patient(request: Request, lang: str, patient: str) -> Response:
+        async with console.opened(request, lang) as (connection, who, view):
+            file = await file_of(connection, who.tenant, text_of(patient) or "", None)
+            sight = Sight(file, who.departments)
+            if not sight.facts:
+                raise Missing
+            await tables.note_access(connection, who.name, who.tenant, patient, "patient", None)
+        return console.page(
+            request, who, view, "patient", name=patient, cases=[pages.case_summary(file, name) for name in sight.cases],
+            claims=[claim_told(file, name) for name in sight.claims], findings=pages.finding_rows(file, sight.findings),
+        )  # fmt: skip
+
+
+def _department(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/departments/{department:path}")
+    async def department(request: Request, lang: str, department: str) -> Response:
+        async with console.opened(request, lang) as (connection, who, view):
+            if not may_see(who.departments, [department]):
+                raise Missing
+            asked = tables.Asked(who.tenant, "open", None, text_of(department), departments=who.departments)
+            held, _ = await tables.cases_by_level(connection, asked, PAGE, None)
+        found = await departments_of(console, who)
+        row = next((one for one in found["departments"] if one["department"] == department), None)
+        if row is None:
+            raise Missing
+        away = sorted((one for one in found["moves"] if one["here"] == department), key=lambda one: -one["moves"])
+        back = {one["here"]: one for one in found["moves"] if one["there"] == department}
+        return console.page(request, who, view, "department", name=department, row=row, held=held, away=away, back=back)
+
+
+def case_shown(view: View, now_file: PatientFile, file: PatientFile, name: str, at: datetime | None) -> dict[str, Any]:
+    """A case as it is, or as it was known at an instant with what came to be known since in grey."""
+    then = None if at is None else now_file
+    known = name in file.cases
+    return {
+        "patient": now_file.patient, "stops": pages.instants(now_file, name), "as_of": at, "known": known,
+        "row": pages.case_summary(file, name) if known else None,
+        "chart": pages.lanes(file, name, view, then) if known else "",
+        "story": pages.story(file, name, view) if known else [],
+        "timeline": pages.timeline(file, name, view, then),
+        "claims": [claim_told(file, one.id) for one in file.claims.values() if one.said.case == name and one.has_begun],
+    }  # fmt: skip

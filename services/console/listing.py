@@ -1,0 +1,120 @@
+"""The pages that list: the morning, cases, claims, departments, small flows."""
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from services import tables_alerts as alerts
+from services import tables_query as tables
+from services.console import pages
+from services.console.frame import PAGE, Console, number_of, text_of
+from services.console.visits import Looking
+from services.cursors import cursor_of, key_of
+from services.matrix import drawing, matrix_of
+from services.sight import departments_seen
+
+
+def add(routes: APIRouter, console: Console) -> None:
+    """The routes of these pages."""
+    _morning(routes, console)
+    _cases(routes, console)
+    _claims(routes, console)
+    _departments(routes, console)
+    _topics(routes, console)
+
+
+def _morning(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}")
+    async def morning(request: Request, lang: str) -> Response:
+        async with console.opened(request, lang) as (connection, who, view):
+            brake = await alerts.setting(connection, "brake")
+
+        async def make() -> Any:
+            async with console.pool.acquire() as again:
+                return await pages.morning(again, who.tenant, who.departments, view)
+
+        found = await console.lately.get(("morning", who.tenant, who.departments), make)
+        return console.page(request, who, view, "morning", brake=brake, **found)
+
+
+def _cases(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/cases")
+    async def cases(
+        request: Request, lang: str, state: str = "open", min_level: str = "", department: str = "", topic: str = "",
+        sort: str = "endured", find: str = "", older: str = "", after: str = "",
+    ) -> Response:  # fmt: skip
+        async with console.opened(request, lang) as (connection, who, view):
+            days = number_of(older)
+            asked = tables.Asked(
+                who.tenant, state if state in ("open", "closed") else None,
+                min_level if min_level in ("B1", "B2", "B3", "B4") else None, text_of(department), text_of(topic), None,
+                text_of(find), None if days is None else view.now - timedelta(days=days), who.departments,
+            )  # fmt: skip
+            by_age = sort == "age"
+            key = key_of(after or None, 3 if by_age else 4, [0 if by_age else 1])
+            walk = tables.cases_by_age if by_age else tables.cases_by_level
+            rows, more = await walk(connection, asked, PAGE, key)
+
+        async def make() -> str:
+            async with console.pool.acquire() as again:
+                return await pages.ageing(again, who.tenant, who.departments, view)
+
+        chart = await console.kept.get(("ageing", who.tenant, who.departments, view.language), make)
+        asked_for = {
+            "state": state, "min_level": min_level, "department": department, "topic": topic, "sort": sort, "find": find,
+            "older": older,
+        }  # fmt: skip
+        return console.page(
+            request, who, view, "cases", rows=rows, more=cursor_of(more), asked=asked_for, chart=chart, after=after
+        )
+
+
+def _claims(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/claims")
+    async def claims(
+        request: Request, lang: str, ladder: str = "", department: str = "", due: str = "", after: str = ""
+    ) -> Response:
+        async with console.opened(request, lang) as (connection, who, view):
+            hours = number_of(due)
+            rows, more = await tables.claims(
+                connection, who.tenant, PAGE, key_of(after or None, 4, [1]),
+                ladder=ladder if ladder in tables.LADDER else None, department=text_of(department),
+                departments=who.departments, due_before=None if hours is None else view.now + timedelta(hours=hours),
+            )  # fmt: skip
+        asked = {"ladder": ladder, "department": department, "due": due}
+        return console.page(request, who, view, "claims", rows=rows, more=cursor_of(more), asked=asked, after=after)
+
+
+def _departments(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/departments")
+    async def departments(request: Request, lang: str) -> Response:
+        async with console.opened(request, lang) as (_, who, view):
+            pass
+        found = await departments_of(console, who)
+        chart = drawing(matrix_of(found["moves"]), view.t("matrix"), view.t("returns")) if found["moves"] else ""
+        return console.page(request, who, view, "departments", rows=found["departments"], chart=chart)
+
+
+def _topics(routes: APIRouter, console: Console) -> None:
+    @routes.get("/{lang}/topics")
+    async def topics(request: Request, lang: str) -> Response:
+        async with console.opened(request, lang) as (_, who, view):
+            pass
+
+        async def make() -> Any:
+            async with console.pool.acquire() as again:
+                return await pages.small_flows(again, who.tenant, who.departments, view)
+
+        small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
+        return console.page(request, who, view, "topics", small=small, mass=mass, n=n)
+
+
+async def departments_of(console: Console, who: Looking) -> Any:
+    """What departments hold and send, as far as this person may see."""
+
+    async def make() -> Any:
+        async with console.pool.acquire() as connection:
+            return await tables.departments(connection, who.tenant)
+
+    return departments_seen(await console.kept.get(("departments", who.tenant), make), who.departments)
