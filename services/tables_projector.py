@@ -23,11 +23,12 @@ class FenceLost(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a partition stands: the next offset, the watermark, and the last record's hash."""
+    """Where a partition stands: the next offset, the watermark, the last record's hash, and whose transaction was the last."""
 
     next_offset: int
     watermark: datetime | None
     last_record_hash: bytes | None
+    batch: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -61,32 +62,36 @@ class Changes:
 async def positions(connection: Connection, schema: str, topic: str, partitions: Iterable[int]) -> dict[int, Position]:
     """The checkpoints of some partitions."""
     rows = await connection.fetch(
-        f"select partition, next_offset, watermark, last_record_hash from {schema}.checkpoint"
+        f"select partition, next_offset, watermark, last_record_hash, batch_id from {schema}.checkpoint"
         " where topic = $1 and partition = any($2::smallint[])",
         topic, list(partitions),
     )  # fmt: skip
-    return {row["partition"]: Position(row["next_offset"], row["watermark"], row["last_record_hash"]) for row in rows}
+    return {
+        row["partition"]: Position(row["next_offset"], row["watermark"], row["last_record_hash"], row["batch_id"])
+        for row in rows
+    }
 
 
 async def move(
     connection: Connection,
     generation: Generation,
     topic: str,
-    expected: Mapping[int, int],
+    expected: Mapping[int, Position],
     to: Mapping[int, Position],
     owner: str,
     batch: UUID,
 ) -> None:
     """The compare-and-set of a transaction: every position moves on from where we believe it is, or `FenceLost`.
 
-    A generation that has handed over is moved by nobody any more.
+    The last transaction is compared as well as the offset: one that fires deadlines moves no offset, and whoever has not seen
+    it would say its alerts again. A generation that has handed over is moved by nobody any more.
     """
     numbers, schema = sorted(to), generation.schema
     moved = await connection.fetch(
-        "with wanted as (select * from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bytea[])"
-        " as w(partition, expected, next_offset, watermark, hash)),"
+        "with wanted as (select * from unnest($2::smallint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bytea[], $11::uuid[])"
+        " as w(partition, expected, next_offset, watermark, hash, batch)),"
         f" locked as (select c.partition from {schema}.checkpoint c join wanted w using (partition)"
-        " where c.topic = $1 and c.next_offset = w.expected"
+        " where c.topic = $1 and c.next_offset = w.expected and c.batch_id is not distinct from w.batch"
         " and exists (select 1 from parcours.generation g where g.id = $9 and g.state = $10)"
         " order by c.partition for update of c)"
         f" update {schema}.checkpoint c set next_offset = w.next_offset, watermark = w.watermark, last_record_hash = w.hash,"
@@ -94,7 +99,7 @@ async def move(
         " where c.topic = $1 and c.partition = w.partition and c.next_offset = w.expected returning c.partition",
         topic,
         numbers,
-        [expected[n] for n in numbers],
+        [expected[n].next_offset for n in numbers],
         [to[n].next_offset for n in numbers],
         [to[n].watermark for n in numbers],
         [to[n].last_record_hash for n in numbers],
@@ -102,6 +107,7 @@ async def move(
         batch,
         generation.id,
         generation.state,
+        [expected[n].batch for n in numbers],
     )
     if len(moved) != len(numbers):
         lost = sorted(set(numbers) - {row["partition"] for row in moved})
@@ -247,6 +253,14 @@ async def due(connection: Connection, schema: str, watermarks: Mapping[int, date
         list(watermarks), list(watermarks.values()), limit,
     )  # fmt: skip
     return [(row["tenant"], row["patient"]) for row in rows]
+
+
+async def look_again(connection: Connection, schema: str, persons: Sequence[tuple[int, str, str]]) -> None:
+    """Have the owners of these persons (partition, tenant, patient) look at them anew."""
+    await connection.executemany(
+        f"insert into {schema}.inbox (partition, tenant, person, raw, is_conflicting) values ($1, $2, $3, null, false)",
+        persons,
+    )
 
 
 async def inbox(connection: Connection, schema: str, partitions: Iterable[int], limit: int) -> list[Waiting]:

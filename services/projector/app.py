@@ -27,7 +27,16 @@ from services.projector.held import Memory
 from services.projector.records import Reader, digest_of
 from services.projector.retrying import retry
 from services.settings import EVENTS, GROUP, Settings
-from services.tables import TRANSIENT, NoGeneration, Pool, active_generation, connected, fold_version, open_pool
+from services.tables import (
+    TRANSIENT,
+    Connection,
+    NoGeneration,
+    Pool,
+    active_generation,
+    connected,
+    fold_version,
+    open_pool,
+)
 from services.tables_projector import FenceLost
 from services.telemetry import beat_for_ever
 
@@ -242,6 +251,7 @@ class Projector(ConsumerRebalanceListener):
     async def _look_at_wishes(self) -> None:
         """What people want: partitions released, parked records tried again."""
         async with self.pool.acquire() as connection:
+            await self._still_ours(connection)
             stopped = await tables.stopped_partitions(connection)
             wished = self.tends and await tables.take_retry_wish(connection)
         for number in self.stopped - stopped:
@@ -281,15 +291,18 @@ class Projector(ConsumerRebalanceListener):
         if len(self.fences) >= FENCES_A_MINUTE:
             raise lost
         async with self.pool.acquire() as connection:
-            active = await active_generation(connection)
-        if active is None or active.id != self.generation:
-            raise HandedOver("another generation of the tables is active now: starting on that one")
+            await self._still_ours(connection)
         log.warning("fence lost", error=str(lost))
         numbers = list(self.work.positions)
         self.work.memory.drop_partitions(numbers)
         await self.work.take(numbers)
         for number, position in self.work.positions.items():
             self.consumer.seek(TopicPartition(EVENTS, number), position.next_offset)
+
+    async def _still_ours(self, connection: Connection) -> None:
+        active = await active_generation(connection)
+        if active is None or active.id != self.generation:
+            raise HandedOver("another generation of the tables is active now: starting on that one")
 
     # -- living ------------------------------------------------------------------------------------------------------------
 

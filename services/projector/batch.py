@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -121,13 +121,6 @@ class Projecting:
             isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
         )
 
-    async def announce(self, persons: Sequence[Person]) -> None:
-        """Look at persons whose findings differ from what was said, after another generation has taken over."""
-        for start in range(0, len(persons), DUE_AT_ONCE):
-            some = persons[start : start + DUE_AT_ONCE]
-            self._memory.drop(some)
-            await self._transact_own(sorted({self._home(person) for person in some}), (), some, anew=True)
-
     async def settle(self) -> None:
         """Take what other partitions left for ours, and fire what has fallen due, until nothing is left of either."""
         while await self._take_inbox() or await self._fire_due():
@@ -141,9 +134,8 @@ class Projecting:
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
-                    await tables.move(
-                        connection, self._generation, self._topic, self._expected(to), to, self._owner, batch
-                    )
+                    expected = {number: self.positions[number] for number in to}
+                    await tables.move(connection, self._generation, self._topic, expected, to, self._owner, batch)
                     await fold(connection, work)
                     await self._finish(connection, work)
             except Exception as wrong:
@@ -151,10 +143,7 @@ class Projecting:
                 if not await self._happened(to, batch, wrong):
                     raise
                 work.held.clear()
-        self._keep(work, to)
-
-    def _expected(self, to: Mapping[int, Position]) -> dict[int, int]:
-        return {number: self.positions[number].next_offset for number in to}
+        self._keep(work, {number: replace(position, batch=batch) for number, position in to.items()})
 
     async def _happened(self, to: Mapping[int, Position], batch: UUID, wrong: Exception) -> bool:
         """A commit whose answer was lost did happen: the checkpoint bears our batch."""
@@ -428,17 +417,15 @@ class Projecting:
         return True
 
     async def _transact_own(
-        self, numbers: Sequence[int], waiting: Sequence[tables.Waiting], due: Sequence[Person], *,
-        anew: bool = False,
-    ) -> None:  # fmt: skip
+        self, numbers: Sequence[int], waiting: Sequence[tables.Waiting], due: Sequence[Person]
+    ) -> None:
         """A transaction that moves no offset: the checkpoint is compared and kept."""
         to = {number: self.positions[number] for number in numbers}
-        await self._transact(to, lambda connection, work: self._fold_own(connection, work, waiting, due, anew=anew))
+        await self._transact(to, lambda connection, work: self._fold_own(connection, work, waiting, due))
 
     async def _fold_own(
-        self, connection: Connection, work: Work, waiting: Sequence[tables.Waiting],
-        due: Sequence[Person], *, anew: bool,
-    ) -> None:  # fmt: skip
+        self, connection: Connection, work: Work, waiting: Sequence[tables.Waiting], due: Sequence[Person]
+    ) -> None:
         persons = {(tenant, person): number for _, number, tenant, person, *_ in waiting}
         persons |= {person: self._home(person) for person in due}
         subjects = list(persons)
@@ -464,7 +451,6 @@ class Projecting:
                 work.changes.inbox.append((self._home(now), *now, raw, conflicting))
         for held in work.held.values():
             watermark = self.positions[held.partition].watermark
-            held.file.touched.anew |= anew
             if watermark is not None:
                 self._pass(work, held, watermark)
             elif held.newest is not None:  # time has not begun in this partition: nothing can fall due yet

@@ -11,8 +11,10 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from events.envelope import partition_key
 from projections.policy import Policy
-from services.log import MAX_RECORD, Record, end_offsets, first_offsets, full_batch
+from services import tables_projector as tables
+from services.log import MAX_RECORD, Record, end_offsets, first_offsets, full_batch, partition_of
 from services.projector.batch import Projecting
 from services.projector.held import Memory, Person
 from services.projector.records import Reader
@@ -185,11 +187,13 @@ async def fill_in_processes(one: Rebuilding, made: Generation, until: Mapping[in
 
 
 async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Generation:
-    """Catch up, then switch in one transaction: the old generation may not have read further than the new one."""
+    """Catch up, then switch in one transaction: the old generation may not have read further than the new one.
+
+    The projectors say what is different now: as soon as they see that the generation has changed.
+    """
     for _ in range(tries):
         await fill(one, made, await end_offsets(one.kafka, one.topic))
         if (active := await _switch(one, made)) is not None:
-            await _announce_difference(one, active)
             return active
         await asyncio.sleep(0.1)
     raise NoGeneration(
@@ -211,24 +215,25 @@ async def _switch(one: Rebuilding, made: Generation) -> Generation | None:
                 return None
         await connection.execute("update parcours.generation set state = 'old' where state = 'active'")
         await connection.execute("update parcours.generation set state = 'active' where id = $1", made.id)
-        await connection.execute(sql("views", made.schema))
+        await _have_said(connection, made)
+        await connection.execute(sql("views", made.schema))  # the last: readers wait for what has these locks
         return Generation(made.id, made.fold_version, made.policy, "active")
 
 
-async def _announce_difference(one: Rebuilding, active: Generation) -> None:
-    """What the new tables find and nobody was told, and the reverse: said once, by the new owner."""
-    async with one.pool.acquire() as connection:
-        partitions = await connection.fetchval("select count(*) from parcours.checkpoint")
-        rows = await connection.fetch(
-            "select distinct tenant, patient from (select coalesce(f.tenant, a.tenant) as tenant, coalesce(f.patient, a.patient) as patient"
-            " from parcours.finding f full join parcours.announced a on a.tenant = f.tenant and a.finding = f.id"
-            " where (coalesce(f.is_open, false) and not f.is_old) is distinct from coalesce(a.is_raised, false)"
-            " or (a.is_raised and f.level is distinct from a.level)) d order by tenant, patient"
-        )
-    persons: list[Person] = [(row["tenant"], row["patient"]) for row in rows]
-    work = projecting(one, active, partitions, speaks=True)
-    await work.take(range(partitions))
-    await work.announce(persons)
+async def _have_said(connection: Connection, made: Generation) -> None:
+    """What the new tables find and nobody was told, and the reverse: their new owners look at those persons, and say it once."""
+    partitions = await connection.fetchval(f"select count(*) from {made.schema}.checkpoint")
+    rows = await connection.fetch(
+        "select distinct tenant, patient from (select coalesce(f.tenant, a.tenant) as tenant, coalesce(f.patient, a.patient) as patient"
+        f" from {made.schema}.finding f full join parcours.announced a on a.tenant = f.tenant and a.finding = f.id"
+        " where (coalesce(f.is_open, false) and not f.is_old) is distinct from coalesce(a.is_raised, false)"
+        " or (a.is_raised and f.level is distinct from a.level)) d order by tenant, patient"
+    )
+    persons = [(row["tenant"], row["patient"]) for row in rows]
+    at = [partition_of(partition_key(*person).encode(), partitions) for person in persons]
+    await tables.look_again(
+        connection, made.schema, [(number, *person) for number, person in zip(at, persons, strict=True)]
+    )
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@ from random import Random
 import pytest
 
 from projections.policy import policy
+from services.log import Record
 from services.projector import rebuild as making
-from services.tables import active_generation, connected
+from services.projector.batch import Projecting
+from services.tables import Generation, active_generation, connected
 from services.tables_projector import FenceLost
 from tests.builders import DAY, MONDAY, Said, lines, registered, said, tick, worked
 from tests.line import Line
@@ -28,6 +30,13 @@ def busy() -> list[bytes]:
     return lines(*bounced, registered().of("p4"), *merged, tick("2026-04-15T00:00:00Z"))
 
 
+async def taken_over(line: Line, made: Generation) -> None:
+    """A projector of the new generation begins, as one does when it sees that another is active."""
+    line.generation, line.policy = made, made.policy
+    line.projecting = await line.projector()
+    await line.projecting.settle()
+
+
 async def announced(line: Line) -> list[dict[str, object]]:
     return await line.fetch("select finding, n, level, is_raised from parcours.announced order by finding")
 
@@ -38,6 +47,7 @@ async def test_a_rebuild_is_the_same_and_says_nothing_twice(line: Line) -> None:
     before, told, sent = await line.export(), await announced(line), await line.fetch("select id from parcours.outbox")
 
     made = await making.rebuild(rebuilding(line), line.policy)
+    await taken_over(line, made)
 
     assert (await line.export()) == before
     assert await announced(line) == told
@@ -66,7 +76,7 @@ async def test_another_policy_is_looked_at_first_then_put_in_force_and_only_the_
 
     expected = await making.what_if(rebuilding(line), gentle)
     before = await announced(line)
-    await making.rebuild(rebuilding(line), gentle)
+    await taken_over(line, await making.rebuild(rebuilding(line), gentle))
 
     assert [(row["patient"], row["what"]) for row in expected] == [("p0", "vanishes"), ("p2", "vanishes")]
     assert [row["patient"] for row in (await line.export())["findings"]] == ["p1"]
@@ -85,6 +95,33 @@ async def test_back_to_the_generation_before_with_what_has_come_since(line: Line
     await making.rollback(rebuilding(line))
 
     assert [finding["patient"] for finding in (await line.export())["findings"]] == ["p1", "p2"]
+
+
+async def test_an_owner_who_missed_what_another_fired_says_nothing_again(line: Line) -> None:
+    await line.publish(lines(registered(), tick("2026-03-20T00:00:00Z")))
+    await line.project()
+    frozen = line.projecting
+    await line.publish(lines(tick("2026-06-20T00:00:00Z")))
+    await _read(line, frozen)
+    other = line.projecting = await line.projector("other")
+    await other.settle()
+    said = await line.fetch("select id from parcours.outbox order by id")
+
+    await line.publish(lines(worked("A")))
+    with pytest.raises(FenceLost):
+        await _read(line, frozen)
+
+    assert said
+    assert await line.fetch("select id from parcours.outbox order by id") == said
+
+
+async def _read(line: Line, owner: Projecting) -> None:
+    """One batch of what an owner has not read, and nothing after it."""
+    batch: dict[int, list[Record]] = {}
+    for record in await line.records():
+        if record.offset >= owner.positions[record.partition].next_offset:
+            batch.setdefault(record.partition, []).append(record)
+    await owner.project(batch)
 
 
 async def test_an_interrupted_rebuild_goes_on(line: Line) -> None:
@@ -133,8 +170,7 @@ async def test_the_generation_before_counts_what_was_erased_meanwhile(line: Line
     await line.publish(lines(*twice, worked("C").of("p2")))
     await line.project()
     before = (await line.export())["errors"]
-    line.generation = await making.rebuild(rebuilding(line), line.policy)
-    line.projecting = await line.projector()
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
     await line.publish(lines(said("patient.erased").on(MONDAY + DAY).named("erased")))
     await line.project()
 
