@@ -1,12 +1,26 @@
 """One listener on the database for all streams of a process: each is woken when something was said."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from services.tables import TRANSIENT, Pool
+from services.tables import TRANSIENT, Connection, Pool, still_wanted
 from services.tables_alerts import CHANNEL
+
+
+@asynccontextmanager
+async def listening(pool: Pool, channels: Sequence[str], ring: Callable[..., None]) -> AsyncIterator[Connection]:
+    """A connection that calls `ring` whenever one of the channels is notified, for as long as the block lasts."""
+    async with pool.acquire() as connection:
+        for channel in channels:
+            await connection.add_listener(channel, ring)
+        try:
+            yield connection
+        finally:
+            with suppress(*TRANSIENT):
+                for channel in channels:
+                    await connection.remove_listener(channel, ring)
 
 
 class Bells:
@@ -36,15 +50,11 @@ class Bells:
 
         while True:
             with suppress(*TRANSIENT):
-                async with self._pool.acquire() as connection:
-                    await connection.add_listener(CHANNEL, ring)
-                    try:
-                        while True:
-                            await asyncio.sleep(5)
-                            await connection.execute("select 1")
-                    finally:
-                        if not connection.is_closed():
-                            await connection.remove_listener(CHANNEL, ring)
+                async with listening(self._pool, [CHANNEL], ring) as connection:
+                    while True:
+                        await asyncio.sleep(5)
+                        await connection.execute("select 1")
+            still_wanted()
             await asyncio.sleep(1.0)
 
     async def close(self) -> None:

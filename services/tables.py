@@ -1,5 +1,6 @@
 """Postgres: connecting, the tables that are not facts, and generations of the read tables. DESIGN sections 4 and 5."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -61,6 +62,13 @@ def sql(name: str, schema: str | None = None) -> str:
     """A script of deploy/sql, for a schema of ours (g and a number, never a user's word)."""
     text = (resources.files("deploy") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
     return text if schema is None else text.replace("{schema}", schema)
+
+
+def still_wanted() -> None:
+    """For loops that outlive a database: a connection that dies while its task is cancelled raises in the place of that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @cache

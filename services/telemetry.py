@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from services.tables import TRANSIENT, Connection, Pool
+from services.tables import TRANSIENT, Connection, Pool, still_wanted
 
 BEAT = 2.0
 STALE = 10.0
@@ -57,5 +57,6 @@ async def beat_for_ever(pool: Pool, service: str, detail: Detail) -> None:
             async with pool.acquire() as connection:
                 await beat(connection, service, detail())
         except TRANSIENT as wrong:
+            still_wanted()
             log.warning("no heartbeat", service=service, error=type(wrong).__name__)
         await asyncio.sleep(BEAT)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from events.envelope import written
 from services.log import LogUnavailable, LogWriter, Outgoing
 from services.settings import EVENTS
-from services.tables import TRANSIENT, Pool
+from services.tables import TRANSIENT, Pool, still_wanted
 from services.ticks import tick
 
 EVERY = timedelta(minutes=15)
@@ -39,6 +39,7 @@ class Clock:
             try:
                 await self.look(datetime.now(UTC))
             except (LogUnavailable, *TRANSIENT) as wrong:
+                still_wanted()
                 log.warning("no tick", error=type(wrong).__name__)
             await asyncio.sleep(LOOK)
 

@@ -9,9 +9,10 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from services import tables_alerts as tables
+from services.bells import listening
 from services.log import LogUnavailable, LogWriter, Outgoing, values_from
 from services.settings import ALERTS
-from services.tables import TRANSIENT, Connection, Pool
+from services.tables import TRANSIENT, Connection, Pool, still_wanted
 
 AT_ONCE = 1_000
 RELAYED = "relayed"
@@ -39,15 +40,12 @@ class Relay:
         """Relay for ever: when the projector rings, and once a second in case the bell was not heard."""
         while True:
             try:
-                async with self._pool.acquire() as connection:
+                async with listening(self._pool, [tables.CHANNEL], self._ring) as connection:
                     await self._alone(connection)
                     await self._look_back(connection)
-                    await connection.add_listener(tables.CHANNEL, self._ring)
-                    try:
-                        await self._listen(connection)
-                    finally:
-                        await connection.remove_listener(tables.CHANNEL, self._ring)
+                    await self._listen(connection)
             except (LogUnavailable, *TRANSIENT) as wrong:
+                still_wanted()
                 log.warning("alerts wait", error=type(wrong).__name__)
                 await asyncio.sleep(1.0)
 

@@ -17,11 +17,12 @@ import orjson
 import structlog
 
 from services import tables_alerts as tables
+from services.bells import listening
 from services.notifier.routing import AT_ONCE, PUSHED, Router, remind
 from services.notifier.webhooks import Answer, post, signed
 from services.notifier.words import body, text, title
 from services.notifier.words import thin as thin_alert
-from services.tables import TRANSIENT, Pool
+from services.tables import TRANSIENT, Pool, still_wanted
 from services.tables_alerts import Message, Subscription
 from services.tracing import span
 
@@ -143,15 +144,10 @@ class Sender:
         try:
             while True:
                 try:
-                    async with self.pool.acquire() as connection:
-                        for channel in (tables.CHANNEL, tables.MESSAGES):
-                            await connection.add_listener(channel, self._ring)
-                        try:
-                            await self._work()
-                        finally:
-                            for channel in (tables.CHANNEL, tables.MESSAGES):
-                                await connection.remove_listener(channel, self._ring)
+                    async with listening(self.pool, (tables.CHANNEL, tables.MESSAGES), self._ring):
+                        await self._work()
                 except TRANSIENT as wrong:
+                    still_wanted()
                     log.warning("subscribers wait", error=type(wrong).__name__)
                     await asyncio.sleep(1.0)
         finally:
@@ -212,6 +208,7 @@ class Sender:
                     if one is None or one.state != "active":
                         return
                 except TRANSIENT:
+                    still_wanted()
                     await asyncio.sleep(1.0)
                     continue
                 under_way |= {asyncio.create_task(self._send(one, message, allowed)) for message in taken}

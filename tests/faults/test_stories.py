@@ -25,7 +25,9 @@ async def test_what_befalls_the_processes_does_not_show_in_the_tables_or_in_what
 
 
 @pytest.mark.timeout(120)
-async def test_no_service_ends_when_the_database_is_killed_and_comes_back(tmp_path: Path) -> None:
+async def test_no_service_ends_when_the_database_is_killed_and_comes_back_and_all_end_when_told_to_without_one(
+    tmp_path: Path,
+) -> None:
     async with world(tmp_path, BEGINNING) as one:
         await _all_beat(one.database)
         assert one.servers.postgres is not None
@@ -35,6 +37,11 @@ async def test_no_service_ends_when_the_database_is_killed_and_comes_back(tmp_pa
         await _all_beat(one.database)
 
         assert [name for name, service in one.services.items() if service.ends] == []
+
+        one.servers.postgres.kill()
+        async with asyncio.timeout(30):
+            ends = await asyncio.gather(*(one.leave(name) for name in list(one.services)))
+        assert ends == [0] * len(SERVICES)
 
 
 async def _all_beat(url: str) -> None:

@@ -1,0 +1,107 @@
+"""Whoever is limited to departments sees those and no other; what cannot be shown is said on a page, in one's own language."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import httpx2
+
+from services.security import Role, Visitor, create_link
+from tests.builders import DAY, MONDAY, received, registered, tick, worked
+from tests.integration.test_query import moved, told
+from tests.line import Line
+from tests.served import Served, served
+
+BOTH = [
+    *moved("p1", "ABA"), *moved("p2", "CDC"),
+    worked("C", "c-x").of("p1", "default").on(MONDAY + DAY).named("x1"),
+    received("r1", topic="rare", department="A", case="c-p1").of("p1", "default").on(MONDAY + DAY).named("r1"),
+    received("r2", topic="scarce", department="C", case="c-p2").of("p2", "default").on(MONDAY + DAY).named("r2"),
+    registered("k1", case="c-p1", department="A").of("p1", "default").on(MONDAY).named("k1"),
+    tick("2026-06-01T00:00:00Z"),
+]  # fmt: skip
+
+
+@asynccontextmanager
+async def visiting(
+    api: Served, role: Role = "operator", departments: Sequence[str] | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A person's session in the console."""
+    async with api.line.pool.acquire() as connection:
+        who = Visitor("Mme Lambert", "default", role, tuple(departments) if departments else None)
+        key = await create_link(connection, who)
+    async with httpx2.AsyncClient(base_url=api.url, trust_env=False, follow_redirects=True) as client:
+        await client.get(f"/login?key={key}")
+        yield client
+
+
+async def test_a_limited_token_reads_its_own_departments_only(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api, await api.client("admin", departments=["C"]) as client:
+        file = (await client.get("/v1/patients/p1")).json()
+        topics = [flow["topic"] for flow in (await client.get("/v1/flows")).json()["flows"]]
+        rules = (await client.get("/v1/alerts/quality")).json()["quality"]
+        whole = [
+            (await client.get(path)).status_code
+            for path in ("/v1/summary", "/v1/alerts/deliveries", "/v1/export", "/v1/accesses")
+        ]
+
+    assert [case["case"] for case in file["case_list"]] == ["c-x"]
+    assert file["claim_list"] == []
+    assert {row["department"] for row in file["timeline"]} == {"C"}
+    assert "A" not in {finding["department"] for finding in file["findings"]}
+    assert topics == ["scarce"]
+    assert {row["department"] for row in rules} == {"C"}
+    assert whole == [403, 403, 403, 403]
+
+
+async def test_a_limited_stream_says_nothing_of_other_departments(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api, await api.client(departments=["C"]) as client:
+        seen = ""
+        async with client.stream("GET", "/v1/alerts/stream", headers={"last-event-id": "0"}) as answer:
+            async for text in answer.aiter_text():
+                seen += text
+                if "bounced_case:p2" in seen:
+                    break
+
+    assert "p1" not in seen
+
+
+async def test_a_limited_visitor_sees_no_more_on_the_pages(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api, visiting(api, departments=["C"]) as client, await api.client("admin") as admin:
+        topics = (await client.get("/fr/topics")).text
+        alerts = (await client.get("/fr/alerts?everything=1")).text
+        file = (await client.get("/fr/patients/p1")).text
+        hidden = [
+            (await client.get(path)).status_code for path in ("/fr/cases/c-p1", "/fr/claims/k1", "/fr/departments/A")
+        ]
+        reads = (await admin.get("/v1/accesses?patient=p1")).json()["accesses"]
+
+    assert "scarce" in topics
+    assert "rare" not in topics
+    assert "p1" not in alerts
+    assert "c-x" in file
+    assert "c-p1" not in file
+    assert hidden == [404, 404, 404]
+    assert [read["what"] for read in reads] == ["patient"]
+
+
+async def test_what_cannot_be_shown_is_a_page_in_the_language_last_read(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api, visiting(api) as client:
+        await client.get("/en/cases")
+        unknown = await client.get("/nowhere/at/all")
+        cursor = await client.get("/en/cases?after=nonsense")
+        start = await client.get("/")
+        line.pool.terminate()
+        away = await client.get("/en/claims")
+        program = await client.get("/v1/nothing")
+
+    assert (unknown.status_code, cursor.status_code, away.status_code) == (404, 422, 503)
+    for page in (unknown, cursor, away):
+        assert page.headers["content-type"].startswith("text/html")
+        assert 'lang="en"' in page.text
+    assert "Nothing is lost" in away.text
+    assert str(start.url).endswith("/en")
+    assert program.headers["content-type"] == "application/problem+json"
