@@ -48,11 +48,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record to write; `partition` only for ticks, which have no key."""
+    """A record to write; `partition` only for ticks, which have no key, and for records that are put back where they were."""
 
-    value: bytes
+    value: bytes | None
     key: bytes | None = None
     partition: int | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = HEADERS
 
 
 @lru_cache(maxsize=200_000)
@@ -124,20 +125,31 @@ async def first_offsets(servers: str, topic: str) -> dict[int, int]:
 
 async def values_from(servers: str, topic: str, offsets: Mapping[int, int]) -> list[bytes]:
     """The values of a topic from given offsets (0 where none is given) to its end as it is now. Raises `LogUnavailable`."""
-    found: list[bytes] = []
-    async with _reader(servers, topic, limit=60) as consumer:
+    ends = await end_offsets(servers, topic)
+    return [record.value async for record in records_from(servers, topic, ends, offsets) if record.value is not None]
+
+
+async def records_from(
+    servers: str, topic: str, ends: Mapping[int, int], offsets: Mapping[int, int] | None = None
+) -> AsyncIterator[Record]:
+    """The records of a topic from given offsets (0 where none is given) to given ends. Raises `LogUnavailable`."""
+    async with _reader(servers, topic, limit=None) as consumer:
         parts = list(consumer.assignment())
-        ends = await consumer.end_offsets(parts)
         for one in parts:
-            consumer.seek(one, min(offsets.get(one.partition, 0), ends[one]))
-        while any([await consumer.position(one) < ends[one] for one in parts]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [record.value for record in records if record.value is not None]
-    return found
+            consumer.seek(one, min((offsets or {}).get(one.partition, 0), ends[one.partition]))
+        left = {one for one in parts if await consumer.position(one) < ends[one.partition]}
+        while left:
+            async with asyncio.timeout(60):  # a log that says nothing for so long is away
+                found = await consumer.getmany(*left, timeout_ms=200)
+            for one, records in found.items():
+                for record in records:
+                    if record.offset < ends[one.partition]:
+                        yield record
+            left = {one for one in left if await consumer.position(one) < ends[one.partition]}
 
 
 @asynccontextmanager
-async def _reader(servers: str, topic: str, limit: float = 10) -> AsyncIterator[AIOKafkaConsumer]:
+async def _reader(servers: str, topic: str, limit: float | None = 10) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of all of a topic, for a moment."""
     consumer = AIOKafkaConsumer(
         topic,
@@ -145,6 +157,7 @@ async def _reader(servers: str, topic: str, limit: float = 10) -> AsyncIterator[
         request_timeout_ms=10_000,
         enable_auto_commit=False,
         auto_offset_reset="latest",
+        max_partition_fetch_bytes=MAX_RECORD,
     )
     try:
         async with asyncio.timeout(limit):
@@ -219,7 +232,7 @@ class LogWriter:
                 producer = await self._current()
                 for one in outgoing:
                     futures.append(  # noqa: PERF401 - what was sent before an error must be known
-                        await producer.send(topic, one.value, one.key, one.partition, headers=list(HEADERS))
+                        await producer.send(topic, one.value, one.key, one.partition, headers=list(one.headers))
                     )
                 done = await asyncio.gather(*futures)
         except MessageSizeTooLargeError:

@@ -202,8 +202,8 @@ def _home(folder: Path) -> Home:
                 f"its data and a copy of its programs are in {place}. Keep that folder as you keep {folder}."
             ),
         )
-    programs = place / "programs" / PROGRAMS if elsewhere else _programs()
-    return Home(programs, place, user, group, notices)
+    found = place / "programs" / PROGRAMS if elsewhere else programs()
+    return Home(found, place, user, group, notices)
 
 
 def _settle(folder: Path) -> Home:
@@ -211,7 +211,7 @@ def _settle(folder: Path) -> Home:
     kept = read_json(folder / "place.json")
     if "place" not in kept:
         user, group = _unprivileged()
-        here = Home(_programs(), folder, user, group, ())
+        here = Home(programs(), folder, user, group, ())
         reachable = user is None or (
             here.run("/bin/sh", "-c", 'cd -- "$0"', str(folder)).returncode == 0
             and here.run("/bin/sh", "-c", '"$0" --version', str(here.programs / "bin" / "postgres")).returncode == 0
@@ -250,7 +250,8 @@ def _own_place(place: Path) -> None:
         raise EmbeddedServerError(f"{place} belongs to somebody else: remove it, or run as a user other than root.")
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """Where PostgreSQL's programs are. Raises `EmbeddedServerError`."""
     try:
         programs = Path(str(distribution(WHEEL).locate_file(PROGRAMS)))
     except PackageNotFoundError as error:

@@ -4,6 +4,7 @@ import typer
 
 from services.command_line import (
     alerts,
+    backups,
     demo,
     facts,
     generations,
@@ -30,6 +31,7 @@ for module in (
     instance,
     processes,
     facts,
+    backups,
     generations,
     importing,
     laws,

@@ -16,6 +16,7 @@ from rich.table import Table
 from deploy.embedded.server_process import EmbeddedServerError
 from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
+from services.backup import NotRestored
 from services.instance import AlreadyRunning, PortTaken
 from services.log import LogUnavailable, TopicDiffers
 from services.notifier.rules import InvalidRules
@@ -53,7 +54,7 @@ Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this establis
 
 USAGE_ERRORS = (BadSettings, InvalidPolicy, Invalid, InvalidRules)
 AWAY_ERRORS = (LogUnavailable, TablesUnavailable, EmbeddedServerError, NotRunning, *AWAY)
-PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, PortTaken, Problem, *DATABASE_ERRORS)
+PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, NotRestored, PortTaken, Problem, *DATABASE_ERRORS)
 
 
 def plainly(command: Callable[P, T]) -> Callable[P, T]:

@@ -1,0 +1,134 @@
+"""Log and tables in a folder, and back: the tables are taken first, so that they are never newer than the log."""
+
+import asyncio
+import base64
+import gzip
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from deploy.embedded import postgres_server
+from services.log import LogWriter, Outgoing, end_offsets, records_from
+from services.settings import ALERTS, EVENTS
+from services.tables import connected
+
+TOPICS = (EVENTS, ALERTS)
+TABLES = "tables.dump"
+INDEX = "backup.json"
+AT_ONCE = 2_000
+Step = Callable[[int, int], None]
+
+
+class NotRestored(RuntimeError):
+    """Why a backup cannot be taken or put back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an instance's servers are."""
+
+    kafka: str
+    postgres: str
+
+
+async def back_up(one: Place, folder: Path, step: Step) -> dict[str, int]:
+    """Write everything into a new folder, while the instance goes on; how many records of each topic. Raises `NotRestored`."""
+    _make(folder)
+    await _run("pg_dump", "--format=custom", f"--file={folder / TABLES}", one.postgres)
+    ends = {topic: await end_offsets(one.kafka, topic) for topic in TOPICS}
+    total, counts = sum(sum(each.values()) for each in ends.values()), dict.fromkeys(TOPICS, 0)
+    for topic in TOPICS:
+        with gzip.open(folder / f"{topic}.gz", "wb", compresslevel=1) as file:
+            async for record in records_from(one.kafka, topic, ends[topic]):
+                file.write(orjson.dumps(_kept(record)) + b"\n")
+                counts[topic] += 1
+                if counts[topic] % AT_ONCE == 0:
+                    step(sum(counts.values()), total)
+    index = {"partitions": len(ends[EVENTS]), "records": counts}
+    (folder / INDEX).write_bytes(orjson.dumps(index))  # the last: without it a backup is not whole
+    return counts
+
+
+def _make(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise NotRestored(f"{folder} is not empty: a backup never overwrites one. Name a new folder.")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+async def put_back(one: Place, folder: Path, step: Step) -> dict[str, int]:
+    """Write a backup into empty servers whose topics exist; how many records of each topic. Raises `NotRestored`."""
+    index = index_of(folder)
+    for topic in TOPICS:
+        ends = await end_offsets(one.kafka, topic)
+        if len(ends) != index["partitions"]:
+            raise NotRestored(f"{topic} has {len(ends)} partitions, the backup {index['partitions']}")
+        if any(ends.values()):
+            raise NotRestored(f"{topic} holds records already: a backup is put back into empty servers only")
+    async with connected(one.postgres, "restore") as connection:
+        if await connection.fetchval("select to_regclass('parcours.token') is not null"):
+            raise NotRestored(
+                "the database holds tables of Parcours already: a backup is put back into empty servers only"
+            )
+    done, total = 0, sum(index["records"].values())
+    writer = LogWriter(one.kafka, limit=60)
+    try:
+        for topic in TOPICS:
+            for some in _chunks(folder / f"{topic}.gz"):
+                await writer.write(topic, some)
+                done += len(some)
+                step(done, total)
+    finally:
+        await writer.close()
+    await _run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={one.postgres}", str(folder / TABLES))
+    return dict(index["records"])
+
+
+def index_of(folder: Path) -> dict[str, Any]:
+    """What a backup says of itself. Raises `NotRestored`."""
+    try:
+        found: dict[str, Any] = orjson.loads((folder / INDEX).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        raise NotRestored(f"{folder} holds no whole backup: {INDEX} is missing or unreadable") from None
+    return found
+
+
+def _kept(record: Any) -> list[Any]:
+    headers = [[name, _text(value)] for name, value in record.headers]
+    return [record.partition, _text(record.key), _text(record.value), headers]
+
+
+def _chunks(path: Path) -> Iterator[list[Outgoing]]:
+    some: list[Outgoing] = []
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            partition, key, value, headers = orjson.loads(line)
+            some.append(
+                Outgoing(_bytes(value), _bytes(key), partition, tuple((name, _bytes(one)) for name, one in headers))
+            )
+            if len(some) == AT_ONCE:
+                yield some
+                some = []
+    if some:
+        yield some
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
+
+
+async def _run(program: str, *words: str) -> None:
+    """One of PostgreSQL's own programs, those that come with the embedded server. Raises `NotRestored`."""
+    process = await asyncio.create_subprocess_exec(
+        str(postgres_server.programs() / "bin" / program), *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    if process.returncode:
+        raise NotRestored(f"{program}: {said.decode('utf-8', 'replace').strip()[-500:]}")

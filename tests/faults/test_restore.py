@@ -1,0 +1,160 @@
+"""The drill: log and tables backed up under load, everything lost, put back elsewhere; and tables newer than their log."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from projections.policy import Policy
+from services import reading
+from services.instance import Servers
+from services.log import LogWriter, Outgoing, end_offsets, values_from
+from services.publishing import caught_up
+from services.settings import ALERTS, EVENTS, Settings
+from services.tables import connected
+from tests.builders import DAY, MONDAY, fold_lines, lines, registered, tick, worked
+
+COMMAND = (sys.executable, "-m", "services.command_line.main")
+PARTITIONS = 4
+
+
+class Running:
+    """Servers of a home, and the processes that a person starts beside them."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.servers = home, Servers(Settings(home, partitions=PARTITIONS))
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        self.servers.start()
+        assert self.command("run", "tables").returncode == 0
+        for name in ("projector", "notifier"):
+            words = ("run", name, "--no-clock") if name == "projector" else ("run", name)
+            with (self.home / f"{name}.log").open("ab") as log:
+                self.processes.append(
+                    subprocess.Popen([*COMMAND, *words], env=self.environment, stdout=log, stderr=log)
+                )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "PARCOURS_HOME": str(self.home), "PARCOURS_KAFKA": self.servers.kafka_address,
+            "PARCOURS_POSTGRES": self.servers.postgres_url, "PARCOURS_PARTITIONS": str(PARTITIONS),
+        }  # fmt: skip
+
+    def command(self, *words: str, embedded: bool = False) -> subprocess.CompletedProcess[str]:
+        environment = self.environment
+        if embedded:
+            environment = {
+                name: v for name, v in environment.items() if name not in ("PARCOURS_KAFKA", "PARCOURS_POSTGRES")
+            }
+        return subprocess.run(
+            [*COMMAND, *words], env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+
+    async def tell(self, told: Sequence[bytes]) -> None:
+        writer = LogWriter(self.servers.kafka_address)
+        for line in told:
+            fact = orjson.loads(line)
+            if "ticked" in fact["type"]:
+                await writer.write(EVENTS, [Outgoing(line, None, number) for number in range(PARTITIONS)])
+            else:
+                await writer.write(EVENTS, [Outgoing(line, f"default|{fact['subject']}".encode())])
+        await writer.close()
+
+    async def settled(self) -> tuple[Any, list[str]]:
+        """What the tables say once they have read all, and the alerts in Kafka."""
+        ends = await end_offsets(self.servers.kafka_address, EVENTS)
+        async with asyncio.timeout(60), connected(self.servers.postgres_url, "tests") as connection:
+            while not (await caught_up(connection, ends))[1] or await connection.fetchval(
+                "select exists (select 1 from parcours.outbox where sent_at is null)"
+            ):
+                await asyncio.sleep(0.1)
+            found = await reading.export(connection, None)
+        alerts = await values_from(self.servers.kafka_address, ALERTS, {})
+        return found, [orjson.loads(value)["id"] for value in alerts]
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes = []
+        self.servers.remove()
+
+
+def bounced(patient: str, first: int) -> list[bytes]:
+    facts = [worked(d).of(patient).named(f"{patient}-{n}").on(MONDAY + (first + n) * DAY) for n, d in enumerate("ABCA")]
+    return lines(*facts)
+
+
+@pytest.mark.timeout(200)
+async def test_everything_lost_and_put_back_goes_on_where_the_backup_stood(tmp_path: Path) -> None:
+    before, lost = Running(tmp_path / "before"), tmp_path / "backup"
+    early = bounced("p1", 0) + lines(registered().of("p2").on(MONDAY), tick("2026-03-20T00:00:00Z"))
+    late = bounced("p3", 30) + lines(tick("2026-06-20T00:00:00Z"))
+    try:
+        before.start()
+        await before.tell(early)
+        _, said = await before.settled()
+        done = await asyncio.to_thread(before.command, "backup", str(lost))
+        assert done.returncode == 0, done.stderr
+        twice = await asyncio.to_thread(before.command, "backup", str(lost))
+        assert "not empty" in twice.stderr
+    finally:
+        before.end()
+
+    after = Running(tmp_path / "after")
+    try:
+        restored = await asyncio.to_thread(after.command, "restore", str(lost), embedded=True)
+        assert restored.returncode == 0, restored.stderr
+        after.start()
+        await after.tell(late)
+        found, alerts = await after.settled()
+        verified = await asyncio.to_thread(after.command, "verify")
+    finally:
+        after.end()
+
+    expected = fold_lines(early + late, Policy())
+    assert {name: found[name] for name in ("cases", "claims", "findings", "patients")} == {
+        name: expected[name] for name in ("cases", "claims", "findings", "patients")
+    }
+    assert alerts[: len(said)] == said or set(said) < set(alerts)
+    assert len(alerts) == len(set(alerts))
+    assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.timeout(200)
+async def test_tables_older_than_the_log_read_on_and_newer_ones_are_refused(tmp_path: Path) -> None:
+    one, dump = Running(tmp_path / "one"), tmp_path / "backup"
+    try:
+        one.start()
+        await one.tell(bounced("p1", 0))
+        _, said = await one.settled()
+        assert (await asyncio.to_thread(one.command, "backup", str(dump))).returncode == 0
+        # what was said after the tables' backup and before the log's: known from the log of alerts, and not said again
+        async with connected(one.servers.postgres_url, "tests") as connection:
+            await connection.execute("update parcours.outbox set sent_at = null")
+            await connection.execute("update parcours.setting set value = '{}' where name = 'relayed'")
+        for process in one.processes:
+            process.kill()
+            process.wait()
+        one.processes = []
+        one.start()
+        _, again = await one.settled()
+
+        async with connected(one.servers.postgres_url, "tests") as connection:
+            await connection.execute("update parcours.checkpoint set next_offset = next_offset + 1000")
+        projector = await asyncio.to_thread(one.command, "run", "projector", "--no-clock")
+    finally:
+        one.end()
+
+    assert said
+    assert again == said
+    assert projector.returncode == 1
+    assert "the tables stand at offset" in projector.stdout + projector.stderr
