@@ -16,6 +16,7 @@ class Taken:
     name: str
     genuine: bool
     body: dict[str, Any]
+    trace: str | None = None
 
 
 @dataclass
@@ -61,7 +62,14 @@ class Receiver:
                 raw = await reader.readexactly(int(headers["content-length"]))
                 said = self.answer(len(self.taken))
                 status, more = said if isinstance(said, tuple) else (said, {})
-                self.taken.append(Taken(headers.get("webhook-id", ""), self._is_genuine(raw, headers), json.loads(raw)))
+                self.taken.append(
+                    Taken(
+                        headers.get("webhook-id", ""),
+                        self._is_genuine(raw, headers),
+                        json.loads(raw),
+                        headers.get("traceparent"),
+                    )
+                )
                 self.on_taken(self.taken[-1])
                 if status == "hang":
                     await asyncio.sleep(60)

@@ -72,7 +72,7 @@ class Running:
         """What the tables say once they have read all, and the alerts in Kafka."""
         ends = await end_offsets(self.servers.kafka_address, EVENTS)
         async with asyncio.timeout(60), connected(self.servers.postgres_url, "tests") as connection:
-            while not (await caught_up(connection, ends))[1] or await connection.fetchval(
+            while not (await caught_up(connection, ends))[1] or await connection.fetchval(  # noqa: ASYNC110 - seen from outside
                 "select exists (select 1 from parcours.outbox where sent_at is null)"
             ):
                 await asyncio.sleep(0.1)
