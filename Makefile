@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: install demo check format test browser faults bench deadlines pages alerting contract clean
+.PHONY: install demo check format test browser faults bench deadlines pages rebuilding alerting contract clean
 
 install: $(READY)
 
@@ -46,6 +46,9 @@ bench: $(READY)
 
 pages: $(READY)
 	$(BIN)/python -m tests.benchmarks.pages
+
+rebuilding: $(READY)
+	$(BIN)/python -m tests.benchmarks.rebuilding
 
 alerting: $(READY)
 	$(BIN)/python -m tests.benchmarks.alerting

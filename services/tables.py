@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
+import psutil
 
 from projections.policy import Policy, policy
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
+BEHIND = 10
 AWAY = (
     OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
@@ -88,15 +90,18 @@ def fold_version(chosen: Policy) -> str:
     return hashlib.sha256(f"{code_version()}|{said}".encode()).hexdigest()[:16]
 
 
-async def open_pool(url: str, name: str, size: int = 4) -> Pool:
-    """A pool of connections with our application name and limits. Raises `TablesUnavailable`."""
+async def open_pool(url: str, name: str, size: int = 4, *, gives_way: bool = False) -> Pool:
+    """A pool of connections with our application name and limits; with `gives_way`, work on this machine goes before theirs.
+
+    Raises `TablesUnavailable`.
+    """
     try:
         return await asyncpg.create_pool(
             url,
             min_size=1,
             max_size=size,
             timeout=10,
-            init=_prepare,
+            init=_prepare_to_give_way if gives_way else _prepare,
             server_settings={
                 "application_name": f"parcours-{name}",
                 "lock_timeout": "2s",
@@ -111,6 +116,17 @@ async def _prepare(connection: Connection) -> None:
     await connection.set_type_codec(
         "jsonb", encoder=_to_jsonb, decoder=_from_jsonb, schema="pg_catalog", format="binary"
     )
+
+
+async def _prepare_to_give_way(connection: Connection) -> None:
+    """Where the server is on this machine and ours to tell, its process for this connection runs behind the others."""
+    await _prepare(connection)
+    row = await connection.fetchrow("select pg_backend_pid() as pid, inet_server_addr() <<= '127.0.0.0/8' as here")
+    if row is not None and row["here"]:
+        with suppress(psutil.Error):
+            process = psutil.Process(row["pid"])
+            if process.name().startswith("postgres"):
+                process.nice(BEHIND)
 
 
 def _to_jsonb(value: Any) -> bytes:

@@ -16,7 +16,7 @@ from services.command_line.instance import PolicyFile, read_policy
 from services.command_line.showing import AsJson, Exit, Home, Problem, here, out, plainly, print_json, print_table, run
 from services.projector import rebuild as making
 from services.settings import EVENTS
-from services.tables import active_generation, connected, generations, open_pool
+from services.tables import BEHIND, active_generation, connected, generations, open_pool
 from services.tables_alerts import set_setting
 
 T = TypeVar("T")
@@ -36,7 +36,8 @@ def register(app: typer.Typer) -> None:
 async def working(home: Path | None, what: Callable[[making.Rebuilding], Awaitable[T]]) -> T:
     """Do something with the log and the tables of a running instance, with a bar."""
     _, found = here(home)
-    pool = await open_pool(str(found["postgres"]), "rebuild")
+    os.nice(BEHIND)  # whoever reads and writes meanwhile goes first
+    pool = await open_pool(str(found["postgres"]), "rebuild", gives_way=True)
     try:
         with progress() as bar:
             one = making.Rebuilding(

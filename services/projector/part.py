@@ -16,7 +16,7 @@ async def run(topic: str, *, clock_rule: bool) -> None:
     """Fill those partitions up to the offsets wanted."""
     wish = orjson.loads(sys.stdin.buffer.read())
     until = {int(number): offset for number, offset in wish["until"].items()}
-    pool = await open_pool(os.environ["PARCOURS_POSTGRES"], "rebuild")
+    pool = await open_pool(os.environ["PARCOURS_POSTGRES"], "rebuild", gives_way=True)
 
     def step(done: int, _: int) -> None:
         sys.stdout.write(f"{done}\n")
