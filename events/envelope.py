@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -24,8 +23,7 @@ class Refused(ValueError):
         self.field, self.rule, self.code = field, rule, code
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A fact as the log took it. Times are UTC; `data` is None for a type this version does not know."""
 
     tenant: str
@@ -99,37 +97,41 @@ def envelope(content: dict[str, Any], recorded_at: datetime | None = None) -> En
 
     Raises `Refused` naming the attribute and the rule.
     """
-    if content.get("specversion") != SPECVERSION:
+    get = content.get
+    if get("specversion") != SPECVERSION:
         raise Refused("specversion", 'must be "1.0"')
-    tenant = content.get("tenant", "default")
+    tenant = get("tenant", "default")
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
         raise Refused("tenant", "must be 1 to 40 of a-z, 0-9 and -")
-    subject = _text(content, "subject", 128)
-    time = _time(content, "time")
-    recorded = recorded_at or _time(content, "recordedtime")
-    if time - recorded > FORESIGHT:
-        raise Refused("time", "lies more than 5 minutes after recordedtime", "future")
-    key = content.get("partitionkey")
+    subject = _text("subject", get("subject"), 128)
+    time = _time("time", get("time"))
+    recorded = recorded_at or _time("recordedtime", get("recordedtime"))
+    if time > recorded:
+        if time - recorded > FORESIGHT:
+            raise Refused("time", "lies more than 5 minutes after recordedtime", "future")
+        time = recorded
+    key = get("partitionkey")
     if key is not None and key != f"{tenant}|{subject}":
         raise Refused("partitionkey", "must be tenant|subject", "partitionkey")
-    if not isinstance(content.get("data", {}), dict):
+    if not isinstance(get("data", {}), dict):
         raise Refused("data", "must be a JSON object")
-    return Envelope(
-        tenant, subject, _text(content, "source", 1024), _text(content, "id", 128), _text(content, "type", 256),
-        min(recorded, time), recorded, content,
-    )  # fmt: skip
+    source, name, kind = (
+        _text("source", get("source"), 1024),
+        _text("id", get("id"), 128),
+        _text("type", get("type"), 256),
+    )
+    return Envelope(tenant, subject, source, name, kind, time, recorded, content)
 
 
-def _text(content: dict[str, Any], name: str, longest: int) -> str:
-    value = content.get(name)
+def _text(name: str, value: object, longest: int) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= longest:
         raise Refused(name, f"must be a text of 1 to {longest} characters")
     return value
 
 
-def _time(content: dict[str, Any], name: str) -> datetime:
+def _time(name: str, value: object) -> datetime:
     try:
-        return instant(content.get(name))
+        return instant(value)
     except ValueError as wrong:
         raise Refused(name, str(wrong)) from None
 

@@ -15,12 +15,17 @@ from pydantic import (
 )
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}(?:\d{3})?)?Z")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 FIRST_YEAR, LAST_YEAR = 1901, 2199
 
 
 def instant(value: object) -> datetime:
     """An RFC 3339 text with an offset, as UTC. A time without an offset, or outside 1900-2200, is refused."""
+    if isinstance(value, str) and PLAIN.fullmatch(value):
+        found = datetime.fromisoformat(value)  # its zone is UTC itself
+        if FIRST_YEAR <= found.year <= LAST_YEAR:
+            return found
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     if not isinstance(value, str) or not RFC3339.fullmatch(value):

@@ -590,7 +590,8 @@ class Claim:
     def _settle(self, now: datetime) -> None:
         """Bring what is found about the claim up to an instant, and note when it has to be looked at again."""
         self.now = now = now if self.now is None else max(now, self.now)
-        self.awaited = [clock for clock in self.awaited if clock.is_awaited]
+        if not all([clock.is_awaited for clock in self.awaited]):
+            self.awaited = [clock for clock in self.awaited if clock.is_awaited]
         for clock in self.awaited:  # a pause that ended early, or a clock that began late, may be past due already
             if clock.is_running and clock.due_at <= now:
                 self._breach(clock)

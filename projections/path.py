@@ -112,6 +112,10 @@ class Case:
         """Whether any of its paths is, or was, at the level of a finding."""
         return self.path.level >= BOUNCED or bool(self.earlier)
 
+    def stays(self, department: str) -> bool:
+        """Whether a moving fact of a department moves nothing: the case is there."""
+        return not self.new_path and self.path.here == department
+
     def given(self, department: str) -> None:
         """Taken by, or transferred to, a department: what it does from now on moves the case, also if it was asked."""
         self.consulted.discard(department)
@@ -183,6 +187,8 @@ class Case:
 
     @property
     def next_due(self) -> datetime | None:
+        if not self.earlier:
+            return self.path.trapped_due
         return min(
             (path.trapped_due for path in self.paths if path.trapped_due is not None),
             default=None,

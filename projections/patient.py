@@ -482,7 +482,7 @@ class PatientFile:
     # moves
 
     def _move(self, fact: Recorded, case: Case, department: str | None, *, planned: bool) -> None:
-        if department is None or self._skips(fact, department):
+        if department is None or case.stays(department) or self._skips(fact, department):
             return
         here = case.path.here
         if case.move(Visit(department, fact.occurred_at, planned, fact.name), self.policy) and department != here:
