@@ -537,7 +537,7 @@ class Claim:
         self.fired_at = due if self.fired_at is None else max(due, self.fired_at)
 
     def _next_event(self) -> datetime | None:
-        moments = [clock.due_at for clock in self.awaited if clock.is_running]
+        moments = [clock.due_at for clock in self.awaited if clock.state == "running"]
         moments += [part.due_at for part in self.contributions if not part.is_over and not part.is_late]
         pause = self.pauses.credited
         if pause is not None and pause.end is not None:
@@ -590,10 +590,9 @@ class Claim:
     def _settle(self, now: datetime) -> None:
         """Bring what is found about the claim up to an instant, and note when it has to be looked at again."""
         self.now = now = now if self.now is None else max(now, self.now)
-        if not all([clock.is_awaited for clock in self.awaited]):
-            self.awaited = [clock for clock in self.awaited if clock.is_awaited]
+        self.awaited = [clock for clock in self.awaited if clock.state == "running" or clock.is_missed]
         for clock in self.awaited:  # a pause that ended early, or a clock that began late, may be past due already
-            if clock.is_running and clock.due_at <= now:
+            if clock.state == "running" and clock.due_at <= now:
                 self._breach(clock)
         step = self.ladder(now)
         if step >= "U3":
@@ -603,8 +602,10 @@ class Claim:
             self.unanswered.is_open = False
         if self.deemed is not None:
             self.deemed.is_open = not self.is_over and self.current["final"].is_missed
-        for name, missed in self.missed.items():
-            missed.is_open = any(clock.name == name and clock.is_missed for clock in self.awaited)
+        if self.missed:
+            owed = {clock.name for clock in self.awaited if clock.is_missed}
+            for name, missed in self.missed.items():
+                missed.is_open = name in owed
         wakes = [at for at in (self._next_event(), self._warns_at(now)) if at is not None]
         self.next_due = min(wakes, default=None)
 

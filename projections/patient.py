@@ -64,6 +64,7 @@ NOBODY = Actor()
 MACHINES = frozenset({"system", "bot"})
 NO_ONE_WAITING = frozenset({"professional", "system", "bot"})
 CLAIM_UNITS = (ClaimAcknowledged, ClaimHeld, ClaimAnswered)
+CORRECTIONS = (FactVoided, PatientErased, PatientMerged)
 PLACE = attrgetter("place")
 
 
@@ -229,17 +230,10 @@ class PatientFile:
         if (before := self.known.get(identity)) is not None:
             return self._again(before, fact)
         self.known[identity] = fact
-        match fact.data:
-            case None:
-                return False
-            case FactVoided():
-                return self._void(fact, fact.data)
-            case PatientErased():
-                until = fact.occurred_at
-                self.erased_until = until if self.erased_until is None else max(until, self.erased_until)
-                return True
-            case PatientMerged():
-                return False
+        if fact.data is None:
+            return False
+        if isinstance(fact.data, CORRECTIONS):
+            return self._correct(fact)
         if not one_by_one or not self._counts(fact):
             return False
         last = self.facts[-1] if self.facts else None
@@ -250,6 +244,15 @@ class PatientFile:
         self.facts.append(fact)
         self._step(fact)
         return False
+
+    def _correct(self, fact: Recorded) -> bool:
+        if isinstance(fact.data, FactVoided):
+            return self._void(fact, fact.data)
+        if isinstance(fact.data, PatientErased):
+            until = fact.occurred_at
+            self.erased_until = until if self.erased_until is None else max(until, self.erased_until)
+            return True
+        return False  # a merge is judged with all of its tenant's
 
     def _again(self, before: Recorded, fact: Recorded) -> bool:
         """The same identity once more: one fact; with other content the earliest recorded counts, and it is an error."""
@@ -280,24 +283,21 @@ class PatientFile:
 
     def _counts(self, fact: Recorded) -> bool:
         """Whether a fact is part of the fold: known, not void, not erased, and no correction of the file itself."""
-        return (
-            fact.data is not None
-            and not isinstance(fact.data, FactVoided | PatientErased | PatientMerged)
-            and not self._is_gone(fact)
-        )
+        return fact.data is not None and not isinstance(fact.data, CORRECTIONS) and not self._is_gone(fact)
 
     def is_erased(self, fact: Recorded) -> bool:
         """Whether nothing of a fact may be kept: it occurred up to the erasure, and is no merge, void or erasure."""
         return (
             self.erased_until is not None
             and fact.occurred_at <= self.erased_until
-            and not isinstance(fact.data, FactVoided | PatientErased | PatientMerged)
+            and not isinstance(fact.data, CORRECTIONS)
         )
 
     def _is_gone(self, fact: Recorded) -> bool:
         """Void or erased."""
-        erased = self.erased_until is not None and fact.occurred_at <= self.erased_until
-        return erased or fact.identity in self.voids
+        if self.erased_until is not None and fact.occurred_at <= self.erased_until:
+            return True
+        return bool(self.voids) and fact.identity in self.voids
 
     # -- what holds of contacts and claims whenever one looks --------------------------------------------------------
 

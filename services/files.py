@@ -13,6 +13,7 @@ from projections.policy import Policy
 from projections.rows import Row, case_row, claim_row, finding_row, stamp
 from projections.saying import reason_rows
 from projections.words import explanation
+from services.persons import Persons, persons_at
 from services.tables import Connection, active_generation
 
 AT_ONCE = 2_000
@@ -32,14 +33,22 @@ async def file_of(
 ) -> PatientFile:
     """A patient's file folded from the timeline.
 
-    With `as_of`, only from what had been recorded by then; with `occurred_by`, from what had happened by then, corrected by
-    all that is known today.
+    With `as_of`, only from what had been recorded by then, also of merges; with `occurred_by`, from what had happened by then,
+    corrected by all that is known today.
     """
     generation = await active_generation(connection)
     policy = generation.policy if generation else Policy()
+    names, subjects = [patient], None
+    if as_of is not None and generation is not None:
+        merged = (await persons_at(connection, generation, tenant, as_of)).get(tenant)
+        if merged is not None:
+            subjects = merged.subjects(patient)
+            names = sorted({merged.today(subject) for subject in subjects})
     rows = await connection.fetch(
-        "select raw from parcours.timeline where tenant = $1 and patient = $2", tenant, patient
-    )
+        "select raw from parcours.timeline where tenant = $1 and patient = any($2)"
+        " and ($3::text[] is null or subject = any($3))",
+        tenant, names, subjects,
+    )  # fmt: skip
     watermark = await connection.fetchval(
         "select c.watermark from parcours.patient p join parcours.checkpoint c using (partition)"
         " where p.tenant = $1 and p.patient = $2",
@@ -47,6 +56,18 @@ async def file_of(
     )  # fmt: skip
     facts = [decoded(row["raw"]) for row in rows]
     return folded(policy, tenant, patient, facts, watermark, as_of, occurred_by)
+
+
+async def files_of(
+    connection: Connection, tenant: str, patient: str, as_of: datetime | None, occurred_by: datetime | None = None
+) -> list[PatientFile]:
+    """The file of a person of today; at an instant before records were merged, the file of each."""
+    generation = await active_generation(connection)
+    names = [patient]
+    if as_of is not None and generation is not None:
+        merged = (await persons_at(connection, generation, tenant, as_of)).get(tenant)
+        names = [patient] if merged is None else merged.were(patient)
+    return [await file_of(connection, tenant, name, as_of, occurred_by) for name in names]
 
 
 def folded(
@@ -68,25 +89,44 @@ def folded(
 async def files_at(
     connection: Connection, tenant: str | None, as_of: datetime | None, occurred_by: datetime | None
 ) -> AsyncIterator[tuple[PatientFile, int]]:
-    """Every person's file at an instant, streamed over the timeline, and how many facts were read for it.
-
-    Persons are those of today: a merge recorded after `as_of` is seen already.
-    """
+    """Every person's file at an instant, streamed over the timeline, and how many facts were read for it."""
     generation = await active_generation(connection)
     policy = generation.policy if generation else Policy()
+    merged: dict[str, Persons] = {}
+    if as_of is not None and generation is not None:
+        merged = await persons_at(connection, generation, tenant, as_of)
+    moved = {(name, person) for name, persons in merged.items() for person in persons.moved}
+    apart: dict[tuple[str, str], list[Recorded]] = {}
+    async with connection.transaction(readonly=True):
+        async for person, facts in _by_person(connection, tenant, as_of):
+            if person in moved:  # some of their facts were another person's then
+                for fact in facts:
+                    was = (person[0], merged[person[0]].then.person(fact.subject))
+                    apart.setdefault(was, []).append(fact)
+            else:
+                yield folded(policy, *person, facts, None, as_of, occurred_by), len(facts)
+    for person, facts in apart.items():
+        yield folded(policy, *person, facts, None, as_of, occurred_by), len(facts)
+
+
+async def _by_person(
+    connection: Connection, tenant: str | None, as_of: datetime | None
+) -> AsyncIterator[tuple[tuple[str, str], list[Recorded]]]:
     person: tuple[str, str] | None = None
     facts: list[Recorded] = []
-    async with connection.transaction(readonly=True):
-        query = "select tenant, patient, raw from parcours.timeline where $1::text is null or tenant = $1 order by tenant, patient"
-        async for row in connection.cursor(query, tenant, prefetch=AT_ONCE):
-            now = (row["tenant"], row["patient"])
-            if person is not None and now != person:
-                yield folded(policy, *person, facts, None, as_of, occurred_by), len(facts)
-                facts = []
-            person = now
-            facts.append(decoded(row["raw"]))
-        if person is not None:
-            yield folded(policy, *person, facts, None, as_of, occurred_by), len(facts)
+    query = (
+        "select tenant, patient, raw from parcours.timeline where ($1::text is null or tenant = $1)"
+        " and ($2::timestamptz is null or recorded_at <= $2) order by tenant, patient"
+    )
+    async for row in connection.cursor(query, tenant, as_of, prefetch=AT_ONCE):
+        now = (row["tenant"], row["patient"])
+        if person is not None and now != person:
+            yield person, facts
+            facts = []
+        person = now
+        facts.append(decoded(row["raw"]))
+    if person is not None:
+        yield person, facts
 
 
 def case_told(file: PatientFile, name: str) -> Row:

@@ -34,7 +34,7 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
-from services.files import case_told, claim_told, file_of, files_at
+from services.files import case_told, claim_told, files_at, files_of
 from services.tables import connected
 
 AsOf = Annotated[str | None, typer.Option("--as-of", help="As it was known at this instant.")]
@@ -354,7 +354,7 @@ def case(
     async def read() -> list[Row]:
         async with connected(str(found["postgres"]), "case") as connection:
             rows = await reading.patients_with_case(connection, tenant, patient, name)
-            files = [await file_of(connection, row["tenant"], row["patient"], at, by) for row in rows]
+            files = [file for row in rows for file in await files_of(connection, row["tenant"], row["patient"], at, by)]
         return [case_told(file, name) for file in files if name in file.cases]
 
     told = run(read())
@@ -543,7 +543,7 @@ def claim(
     async def read() -> list[tuple[PatientFile, Row]]:
         async with connected(str(found["postgres"]), "claim") as connection:
             rows = await reading.patients_with_claim(connection, tenant, patient, name)
-            files = [await file_of(connection, row["tenant"], row["patient"], at, by) for row in rows]
+            files = [file for row in rows for file in await files_of(connection, row["tenant"], row["patient"], at, by)]
         return [(file, claim_told(file, name)) for file in files if name in file.claims and file.claims[name].has_begun]
 
     told = run(read())

@@ -13,7 +13,7 @@ from services.console.frame import PAGE, Console, instant_of, text_of
 from services.console.listing import departments_of
 from services.console.pages import View
 from services.console.visits import Missing
-from services.files import claim_told, file_of
+from services.files import claim_told, file_of, files_of
 from services.sight import Sight, may_see
 
 
@@ -37,8 +37,8 @@ def _case(routes: APIRouter, console: Console) -> None:
                     continue
                 await tables.note_access(connection, who.name, who.tenant, row["patient"], f"case {case}", None)
                 at = instant_of(as_of)
-                file = now_file if at is None else await file_of(connection, who.tenant, row["patient"], at)
-                shown.append(case_shown(view, now_file, file, case, at))
+                files = [now_file] if at is None else await files_of(connection, who.tenant, row["patient"], at)
+                shown += [case_shown(view, now_file, file, case, at) for file in pages.having(files, case)]
         if not shown:
             raise Missing
         return console.page(request, who, view, "case", cases=shown, name=case)
@@ -51,12 +51,12 @@ def _claim(routes: APIRouter, console: Console) -> None:
             rows = await reading.patients_with_claim(connection, who.tenant, text_of(patient), text_of(claim) or "")
             shown = []
             for row in rows:
-                file = await file_of(connection, who.tenant, row["patient"], instant_of(as_of))
-                one = file.claims.get(claim)
-                if one is None or not one.has_begun or not Sight(file, who.departments).claim(one):
-                    continue
-                await tables.note_access(connection, who.name, who.tenant, row["patient"], f"claim {claim}", None)
-                shown.append(claim_told(file, claim) | {"has_case": (one.said.case or "") in file.cases})
+                for file in await files_of(connection, who.tenant, row["patient"], instant_of(as_of)):
+                    one = file.claims.get(claim)
+                    if one is None or not one.has_begun or not Sight(file, who.departments).claim(one):
+                        continue
+                    await tables.note_access(connection, who.name, who.tenant, file.patient, f"claim {claim}", None)
+                    shown.append(claim_told(file, claim) | {"has_case": (one.said.case or "") in file.cases})
         if not shown:
             raise Missing
         return console.page(request, who, view, "claim", claims=shown, name=claim)

@@ -248,6 +248,11 @@ def instants(file: PatientFile, name: str) -> list[datetime]:
     return sorted({fact.recorded_at for fact in file.facts if concerns(file, fact, name)})
 
 
+def having(files: Sequence[PatientFile], case: str) -> Sequence[PatientFile]:
+    """The files that know a case; if none does, one of them, to say so."""
+    return [file for file in files if case in file.cases] or files[:1]
+
+
 def case_summary(file: PatientFile, name: str) -> Row:
     return case_row(file, file.cases[name])
 

@@ -13,7 +13,7 @@ from projections.saying import reason_rows
 from services import reading
 from services import tables_query as tables
 from services.cursors import cursor_of, key_of
-from services.files import case_told, claim_told, file_of, files_at, timeline_row
+from services.files import case_told, claim_told, file_of, files_at, files_of, timeline_row
 from services.guests import Problem
 from services.kept import Kept
 from services.query.doors import Door, Why, answer
@@ -249,10 +249,10 @@ async def one_case(
     found = []
     async with door.pool.acquire() as connection:
         for row in await reading.patients_with_case(connection, who.tenant, plain(patient), plain(case) or ""):
-            file = await file_of(connection, row["tenant"], row["patient"], as_of, occurred_by)
-            if Sight(file, who.departments).case(case):
-                await tables.note_access(connection, who.id, who.tenant, row["patient"], f"case {case}", why)
-                found.append(case_told(file, case) | {"as_of": stamp(as_of), "occurred_by": stamp(occurred_by)})
+            for file in await files_of(connection, row["tenant"], row["patient"], as_of, occurred_by):
+                if Sight(file, who.departments).case(case):
+                    await tables.note_access(connection, who.id, who.tenant, file.patient, f"case {case}", why)
+                    found.append(case_told(file, case) | {"as_of": stamp(as_of), "occurred_by": stamp(occurred_by)})
     if not found:
         raise Problem(404, "Not found", "there is no such case" + (" that was known then" if as_of else ""))
     return found
@@ -266,11 +266,11 @@ async def one_claim(
     found = []
     async with door.pool.acquire() as connection:
         for row in await reading.patients_with_claim(connection, who.tenant, plain(patient), plain(claim) or ""):
-            file = await file_of(connection, row["tenant"], row["patient"], as_of, occurred_by)
-            one = file.claims.get(claim)
-            if one is not None and one.has_begun and Sight(file, who.departments).claim(one):
-                await tables.note_access(connection, who.id, who.tenant, row["patient"], f"claim {claim}", why)
-                found.append(claim_told(file, claim) | {"as_of": stamp(as_of), "occurred_by": stamp(occurred_by)})
+            for file in await files_of(connection, row["tenant"], row["patient"], as_of, occurred_by):
+                one = file.claims.get(claim)
+                if one is not None and one.has_begun and Sight(file, who.departments).claim(one):
+                    await tables.note_access(connection, who.id, who.tenant, file.patient, f"claim {claim}", why)
+                    found.append(claim_told(file, claim) | {"as_of": stamp(as_of), "occurred_by": stamp(occurred_by)})
     if not found:
         raise Problem(404, "Not found", "there is no such claim" + (" that was known then" if as_of else ""))
     return found

@@ -145,6 +145,23 @@ async def test_the_list_as_it_was_known(line: Line) -> None:
     assert summary["bounced_cases"] == 1
 
 
+async def test_a_merge_said_since_had_not_been_said_then(line: Line) -> None:
+    merged = said("patient.merged", into="p1").of("p2", "default").on(MONDAY + timedelta(days=9)).named("m")
+    await told(line, *moved("p1", "AB"), *moved("p2", "CDC"), *moved("p3", "A"), merged)
+    async with served(line) as api, await api.client() as client:
+        now = (await client.get("/v1/cases/c-p2")).json()["cases"]
+        then = (await client.get("/v1/cases/c-p2?as_of=2026-03-05T00:00:00Z")).json()["cases"]
+        listed = (await client.get("/v1/cases?as_of=2026-03-05T00:00:00Z")).json()["cases"]
+        later = (await client.get("/v1/cases?as_of=2026-04-05T00:00:00Z")).json()["cases"]
+        file = (await client.get("/v1/patients/p2?as_of=2026-03-05T00:00:00Z")).json()
+
+    assert [(case["patient"], case["path"]) for case in now] == [("p1", ["C", "D", "C"])]
+    assert [(case["patient"], case["path"]) for case in then] == [("p2", ["C", "D", "C"])]
+    assert {(case["patient"], case["case"]) for case in listed} == {("p1", "c-p1"), ("p2", "c-p2"), ("p3", "c-p3")}
+    assert {(case["patient"], case["case"]) for case in later} == {("p1", "c-p1"), ("p1", "c-p2"), ("p3", "c-p3")}
+    assert [case["case"] for case in file["case_list"]] == ["c-p2"]
+
+
 async def test_waiting_for_what_one_wrote(line: Line) -> None:
     await told(line, *moved("p1", "A"))
     async with served(line) as api, await api.client() as client:
