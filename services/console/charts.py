@@ -1,11 +1,12 @@
 """Charts as SVG drawn on the server: lanes of a case, ages of cases, dots of small flows. Each says its numbers in words too."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from html import escape
 from itertools import pairwise
 
+HEAP = 3
 LABEL, LANE, WIDTH, RIGHT = 170, 38, 980, 20
 TOP, BOTTOM = 24, 34
 LONGEST_NAME = 22
@@ -90,8 +91,21 @@ def lanes(
             f'<rect class="{kind}" x="{left:.1f}" y="{y(stay.department) - 9:.1f}" width="{max(3.0, right - left):.1f}"'
             f' height="18" rx="4"><title>{escape(stay.department)}</title></rect>'
         )
-    parts += [_sign(x(mark.at), y(mark.department), mark) for mark in marks]
+    parts += [_sign(x(mark.at), y(mark.department), mark) for mark in apart(marks, x)]
     return svg(WIDTH, height, label, parts)
+
+
+def apart(marks: Sequence[Mark], x: Callable[[datetime], float]) -> list[Mark]:
+    """Signs that would lie on each other as one, with what each says; of many, how many there are."""
+    heaps: dict[tuple[str, str | None, bool, int], list[Mark]] = {}
+    for mark in marks:
+        heaps.setdefault((mark.kind, mark.department, mark.later, int(x(mark.at) / HEAP)), []).append(mark)
+    return [
+        replace(
+            heap[0], said=" – ".join([heap[0].said, heap[-1].said, str(len(heap))]) if len(heap) > 1 else heap[0].said
+        )
+        for heap in heaps.values()
+    ]
 
 
 def _sign(x: float, y: float, mark: Mark) -> str:

@@ -16,6 +16,8 @@ from services.console.visits import Missing
 from services.files import claim_told, file_of, files_of
 from services.sight import Sight, may_see
 
+MOST_FACTS = 300
+
 
 def add(routes: APIRouter, console: Console) -> None:
     """The routes of these pages."""
@@ -27,7 +29,9 @@ def add(routes: APIRouter, console: Console) -> None:
 
 def _case(routes: APIRouter, console: Console) -> None:
     @routes.get("/{lang}/cases/{case:path}")
-    async def case(request: Request, lang: str, case: str, patient: str = "", as_of: str = "") -> Response:
+    async def case(
+        request: Request, lang: str, case: str, patient: str = "", as_of: str = "", everything: str = ""
+    ) -> Response:
         async with console.opened(request, lang) as (connection, who, view):
             rows = await reading.patients_with_case(connection, who.tenant, text_of(patient), text_of(case) or "")
             shown = []
@@ -41,7 +45,8 @@ def _case(routes: APIRouter, console: Console) -> None:
                 shown += [case_shown(view, now_file, file, case, at) for file in pages.having(files, case)]
         if not shown:
             raise Missing
-        return console.page(request, who, view, "case", cases=shown, name=case)
+        most = None if everything else MOST_FACTS
+        return console.page(request, who, view, "case", cases=shown, name=case, most=most)
 
 
 def _claim(routes: APIRouter, console: Console) -> None:
@@ -104,5 +109,6 @@ def case_shown(view: View, now_file: PatientFile, file: PatientFile, name: str, 
         "chart": pages.lanes(file, name, view, then) if known else "",
         "story": pages.story(file, name, view) if known else [],
         "timeline": pages.timeline(file, name, view, then),
+        "silence": pages.silence(now_file, name, view) if name in now_file.cases else None,
         "claims": [claim_told(file, one.id) for one in file.claims.values() if one.said.case == name and one.has_begun],
     }  # fmt: skip

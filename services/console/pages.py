@@ -22,6 +22,7 @@ from services.tables_alerts import alert_state
 
 STOPPED = timedelta(days=14)
 MOST_FLOWS = 60
+DAY = timedelta(days=1)
 YESTERDAY = timedelta(days=1)
 BADGES = {"B1": "low", "B2": "medium", "B3": "high", "B4": "critical", "U3": "medium", "U4": "high", "U5": "critical"}
 
@@ -185,6 +186,20 @@ def _stood(case: Case, at: datetime) -> str | None:
     return here or (case.path.visits[0].department if case.path.visits else None)
 
 
+def is_long_silent(begin: datetime, last: datetime, now: datetime) -> bool:
+    """Whether nothing has happened for much longer than everything took that did."""
+    return now - last > max(STOPPED * 4, 2 * (last - begin))
+
+
+def silence(file: PatientFile, name: str, view: View) -> str | None:
+    """Since when a case has been silent, where that is too long to be drawn."""
+    case = file.cases[name]
+    first, last = case.first_sign, case.last_sign
+    if case.closed or first is None or last is None or not is_long_silent(first, last, view.now):
+        return None
+    return view.t("not_drawn", at=view.day(last), age=view.age(last))
+
+
 def lanes(file: PatientFile, name: str, view: View, now_file: PatientFile | None = None) -> str:
     """A case's lanes; with the file of today, what came to be known since is drawn behind in grey."""
     case = file.cases[name]
@@ -202,12 +217,11 @@ def lanes(file: PatientFile, name: str, view: View, now_file: PatientFile | None
         marks += [mark for mark in marks_of(now_file, name, view, facts) if mark.later]
     if not stays and not marks:
         return ""
-    end = (
-        view.now
-        if not case.closed or now_file is not None
-        else max([case.last_sign or view.now, *(mark.at for mark in marks)])
-    )
     begin = min([stay.since for stay in stays] + [mark.at for mark in marks])
+    last = max([stay.since for stay in stays] + [mark.at for mark in marks])
+    end = view.now if not case.closed or now_file is not None else max(last, case.last_sign or last)
+    if is_long_silent(begin, last, view.now):  # what happened would be squeezed into the edge
+        end = last + max(DAY, (last - begin) / 10)
     days = [(at, view.day(at)) for at in charts.axis_days(begin.astimezone(view.zone), end.astimezone(view.zone), 6)]
     return charts.lanes(stays, marks, end, f"{view.t('lanes')}: {' → '.join(case.path.departments)}", days)
 

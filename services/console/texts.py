@@ -9,6 +9,7 @@ from babel.numbers import format_decimal, format_percent
 Language = Literal["fr", "en"]
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
 LOCALES = {"fr": "fr_FR", "en": "en_GB"}
+YEAR = 365
 DAY = 86_400
 
 TEXTS: dict[str, tuple[str, str]] = {
@@ -199,6 +200,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "forbidden": ("Ce n'est pas dans vos droits.", "Your role does not allow this."),
     "tenant": ("Établissement", "Establishment"),
+    "years": ("{n} ans", "{n} years"),
+    "not_drawn": (
+        "Plus rien depuis le {at} ({age}) : ce silence n'est pas dessiné à l'échelle.",
+        "Nothing since {at} ({age}): this silence is not drawn to scale.",
+    ),
+    "last_of": ("Les {n} derniers faits sur {all}.", "The last {n} of {all} facts."),
     "days": ("{n} j", "{n} d"),
     "today": ("aujourd'hui", "today"),
     "new_finding": ("nouveau", "new"),
@@ -321,6 +328,8 @@ def age(language: Language, since: datetime | None, now: datetime) -> str:
     if since is None:
         return "–"
     days = int((now - since).total_seconds() // DAY)
+    if days >= 2 * YEAR:
+        return text(language, "years", n=number(language, days // YEAR))
     return text(language, "today") if days < 1 else text(language, "days", n=number(language, days))
 
 
