@@ -80,5 +80,6 @@ def _cell(found: Matrix, i: int, j: int, here: str, there: str, most: int, retur
     said = escape(f"{here} → {there}: {count}" + (f" ({back} {returned})" if back else ""))
     ink = "light" if shade > 0.72 else "dark"
     ring = f'<rect class="back" {box}/>' if back * 2 > count else ""
-    text = f'<text class="count {ink}{" long" if count > 999 else ""}" x="{x + CELL / 2}" y="{y + CELL / 2 + 4}" text-anchor="middle">{count}</text>'
+    kind = f"count {ink} long" if count > 999 else f"count {ink}"
+    text = f'<text class="{kind}" x="{x + CELL / 2}" y="{y + CELL / 2 + 4}" text-anchor="middle">{count}</text>'
     return f'<g><title>{said}</title><rect class="move" {box} fill-opacity="{shade:.2f}"/>{ring}{text}</g>'
