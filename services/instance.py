@@ -278,15 +278,18 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
     instance.children += [_projector(instance, number) for number in range(options.projectors)]
     tasks = [
         asyncio.create_task(serve(server)),
-        asyncio.create_task(relay.run()),
-        asyncio.create_task(sender.run()),
+        asyncio.create_task(kept("relay", relay.run)),
+        asyncio.create_task(kept("notifier", sender.run)),
         asyncio.create_task(beat_for_ever(pool, "intake", lambda: {"api": instance.api})),
         asyncio.create_task(beat_for_ever(pool, "notifier", lambda: relay.detail() | sender.detail())),
-        asyncio.create_task(_revive(instance.servers)),
+        asyncio.create_task(kept("servers", lambda: _revive(instance.servers))),
         *(asyncio.create_task(child.keep()) for child in instance.children),
     ]
     if options.clock:
-        tasks += [asyncio.create_task(clock.run()), asyncio.create_task(beat_for_ever(pool, "clock", clock.detail))]
+        tasks += [
+            asyncio.create_task(kept("clock", clock.run)),
+            asyncio.create_task(beat_for_ever(pool, "clock", clock.detail)),
+        ]
     try:
         await _ready(instance, server, tasks)
         instance.write_run_file()
@@ -298,6 +301,7 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         await close_api()
         await asyncio.gather(*(child.stop() for child in instance.children))
         await asyncio.gather(*tasks, return_exceptions=True)
+        await sender.close()
 
 
 async def api_of(
@@ -387,6 +391,19 @@ async def _revive(servers: Servers) -> NoReturn:
             except EmbeddedServerError as wrong:
                 log.error("server does not start", error=str(wrong))  # noqa: TRY400 - a sentence says it all
                 await asyncio.sleep(5.0)
+
+
+async def kept(name: str, service: Callable[[], Awaitable[NoReturn]], pause: float = 0.2) -> NoReturn:
+    """Run a service for ever: one that fails says why in the log and is begun again, more slowly the more often it does."""
+    while True:
+        began = asyncio.get_running_loop().time()
+        try:
+            await service()
+        except Exception as wrong:
+            lived = asyncio.get_running_loop().time() - began
+            pause = 0.2 if lived > 60 else min(pause * 2, 10.0)
+            log.exception("service failed", service=name, error=type(wrong).__name__, again_in=pause)
+            await asyncio.sleep(pause)
 
 
 async def until_stopped() -> None:

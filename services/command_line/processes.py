@@ -63,12 +63,18 @@ def notifier(home: Home = None, host: Host = "127.0.0.1", port: Port = 0) -> Non
     from services.notifier.relay import Relay
     from services.notifier.sending import Sender, ways
 
+    async def send(sender: Sender) -> None:
+        try:
+            await sender.run()
+        finally:
+            await sender.close()
+
     def parts(
         pool: Pool, writer: LogWriter, found: dict[str, Any], registry: CollectorRegistry
     ) -> list[Coroutine[Any, Any, Any]]:
         relay, sender = Relay(writer, pool, registry), Sender(pool, ways(str(found.get("api") or "")))
         return [
-            relay.run(), sender.run(), beat_for_ever(pool, "notifier", lambda: relay.detail() | sender.detail()),
+            relay.run(), send(sender), beat_for_ever(pool, "notifier", lambda: relay.detail() | sender.detail()),
         ]  # fmt: skip
 
     _service(home, "notifier", parts, host, port)

@@ -154,7 +154,11 @@ class Sender:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-            await self.by.client.aclose()
+            self._tasks.clear()
+
+    async def close(self) -> None:
+        """Let go of the connections to subscribers, when nothing is sent any more."""
+        await self.by.client.aclose()
 
     def _ring(self, *_: Any) -> None:
         self._rung.set()

@@ -59,6 +59,7 @@ async def notified(line: Line, rules: str, *subscribers: Subscription) -> AsyncI
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await sender.close()
 
 
 async def until(condition: object, seconds: float = 15.0) -> None:
