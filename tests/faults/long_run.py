@@ -78,6 +78,9 @@ async def stories(first: int, seeds: int) -> int:
                     left.remove(seed)
                     story = Story(one, seed)
                     odd = await _told(story)
+                    say(
+                        f"story {seed}: {sum(story.told.faults.values())} faults, caught up after {story.told.recovery:.1f} s"
+                    )
                     faults += story.told.faults
                     worst = max(worst, story.told.recovery)
                     if odd:

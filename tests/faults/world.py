@@ -107,7 +107,13 @@ class World:
         one = self.services.pop(name)
         one.wanted = False
         one.send(signal.SIGTERM)
-        return None if one.process is None else await asyncio.wait_for(one.process.wait(), 60)
+        if one.process is None:
+            return None
+        try:
+            return await asyncio.wait_for(one.process.wait(), 40)
+        except TimeoutError:
+            one.send(signal.SIGKILL)
+            raise AssertionError(f"{name} does not end when it is told to: see {one.log}") from None
 
     async def command(self, *words: str, limit: float = 120) -> tuple[int, str]:
         """A command of a person, past the wire: how it ended and what it said."""
@@ -172,7 +178,9 @@ async def world(home: Path, at: float) -> AsyncIterator[World]:
         yield one
     finally:
         one.thaw()
-        await asyncio.gather(*(one.leave(name) for name in list(one.services)), return_exceptions=True)
+        left = await asyncio.gather(*(one.leave(name) for name in list(one.services)), return_exceptions=True)
         await asyncio.gather(*one._keeping, return_exceptions=True)
         await one.proxy.stop()
         await asyncio.to_thread(servers.remove)
+    if wrong := [each for each in left if isinstance(each, BaseException)]:
+        raise wrong[0]
