@@ -21,7 +21,7 @@ from services.tables import Connection
 from services.tables_alerts import alert_state
 
 STOPPED = timedelta(days=14)
-MOST_FLOWS = 60
+CALLS, MOST_FLOWS = 25, 60
 DAY = timedelta(days=1)
 YESTERDAY = timedelta(days=1)
 BADGES = {"B1": "low", "B2": "medium", "B3": "high", "B4": "critical", "U3": "medium", "U4": "high", "U5": "critical"}
@@ -95,8 +95,10 @@ def instant(at: datetime | str | None) -> datetime | None:
 async def morning(connection: Connection, tenant: str, only: Sequence[str] | None, view: View) -> dict[str, Any]:
     """The start page: who to call, what changed, what falls due, what stopped."""
     tomorrow = (view.now.astimezone(view.zone) + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
+    calls = await tables.to_call(connection, tenant, CALLS + 1, only)
     return {
-        "calls": await tables.to_call(connection, tenant, 25, only),
+        "calls": calls[:CALLS],
+        "more_calls": len(calls) > CALLS,
         "changes": await tables.open_findings(
             connection, tenant, 15, departments=only, opened_after=view.now - YESTERDAY, open_only=False
         ),

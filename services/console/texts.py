@@ -200,6 +200,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "forbidden": ("Ce n'est pas dans vos droits.", "Your role does not allow this."),
     "tenant": ("Établissement", "Establishment"),
+    "more_calls": ("Tous les autres, dans les alertes", "All the others, among the alerts"),
     "years": ("{n} ans", "{n} years"),
     "not_drawn": (
         "Plus rien depuis le {at} ({age}) : ce silence n'est pas dessiné à l'échelle.",
