@@ -271,7 +271,8 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
 async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) -> AsyncIterator[None]:
     one, options = instance.settings, instance.options
     registry = CollectorRegistry()
-    api, close_api = await api_of(pool, writer, clock=options.clock, registry=registry)
+    counting = await open_pool(instance.servers.postgres_url, "counting", size=3, gives_way=True)
+    api, close_api = await api_of(pool, writer, counting, clock=options.clock, registry=registry)
     server = http_server(api, HOST, port)
     clock, relay = Clock(writer, pool, one.partitions, registry), Relay(writer, pool, registry)
     sender = Sender(pool, ways(instance.api))
@@ -302,18 +303,19 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         await asyncio.gather(*(child.stop() for child in instance.children))
         await asyncio.gather(*tasks, return_exceptions=True)
         await sender.close()
+        await counting.close()
 
 
 async def api_of(
-    pool: Pool, writer: LogWriter, *, clock: bool, registry: CollectorRegistry | None = None
+    pool: Pool, writer: LogWriter, counting: Pool, *, clock: bool, registry: CollectorRegistry | None = None
 ) -> tuple[FastAPI, Callable[[], Awaitable[None]]]:
-    """Every HTTP door on one app, and how to close what it keeps open."""
+    """Every HTTP door on one app, and how to close what it keeps open. What costs a scan is counted on `counting`."""
     async with pool.acquire() as connection:
         generation = await active_generation(connection)
     policy = generation.policy if generation else Policy()
     api = app(writer, pool, lambda: policy, clock=clock, registry=registry)
-    close_query = add_query(api, pool, writer)
-    close_console = add_console(api, pool, writer, await console_key(pool))
+    close_query = add_query(api, pool, writer, counting=counting)
+    close_console = add_console(api, pool, writer, await console_key(pool), counting=counting)
 
     async def close() -> None:
         await close_query()

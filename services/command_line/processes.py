@@ -136,8 +136,9 @@ def api(home: Home = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
 
     async def work() -> None:
         pool, writer = await open_pool(str(found["postgres"]), "api", size=12), LogWriter(str(found["kafka"]))
+        counting = await open_pool(str(found["postgres"]), "counting", size=3, gives_way=True)
         try:
-            made, close = await api_of(pool, writer, clock=bool(found.get("clock", True)))
+            made, close = await api_of(pool, writer, counting, clock=bool(found.get("clock", True)))
             server = http_server(made, host, port)
             async with asyncio.TaskGroup() as group:
                 serving = group.create_task(serve(server))
@@ -148,6 +149,7 @@ def api(home: Home = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
                 await serving
             await close()
         finally:
+            await counting.close()
             await writer.close()
             await pool.close()
 

@@ -26,10 +26,10 @@ SAID = {403: "forbidden", 404: "not_found", 422: "not_found", 503: "not_now"}
 
 
 def add_console(
-    api: FastAPI, pool: Pool, log: LogWriter, secret: str, topic: str = EVENTS
+    api: FastAPI, pool: Pool, log: LogWriter, secret: str, topic: str = EVENTS, counting: Pool | None = None
 ) -> Callable[[], Awaitable[None]]:
     """Add every page; what is given back closes what they keep open."""
-    console = Console(pool, log, topic)
+    console = Console(pool, log, topic, counting or pool)
     login = Login(pool)
     api.add_middleware(
         SessionMiddleware,

@@ -60,8 +60,8 @@ def asset_url(name: str) -> str:
 class Console:
     """What every page needs."""
 
-    def __init__(self, pool: Pool, log: LogWriter, topic: str) -> None:
-        self.pool, self.log, self.topic = pool, log, topic
+    def __init__(self, pool: Pool, log: LogWriter, topic: str, counting: Pool) -> None:
+        self.pool, self.log, self.topic, self.counting = pool, log, topic, counting
         self.bells, self.kept, self.lately = Bells(pool), Kept(), Kept(fresh=3.0)
 
     async def close(self) -> None:

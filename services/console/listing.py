@@ -57,7 +57,7 @@ def _cases(routes: APIRouter, console: Console) -> None:
             rows, more = await walk(connection, asked, PAGE, key)
 
         async def make() -> str:
-            async with console.pool.acquire() as again:
+            async with console.counting.acquire() as again:
                 return await pages.ageing(again, who.tenant, who.departments, view)
 
         chart = await console.kept.get(("ageing", who.tenant, who.departments, view.language), make)
@@ -103,7 +103,7 @@ def _topics(routes: APIRouter, console: Console) -> None:
             pass
 
         async def make() -> Any:
-            async with console.pool.acquire() as again:
+            async with console.counting.acquire() as again:
                 return await pages.small_flows(again, who.tenant, who.departments, view)
 
         small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
@@ -114,7 +114,7 @@ async def departments_of(console: Console, who: Looking) -> Any:
     """What departments hold and send, as far as this person may see."""
 
     async def make() -> Any:
-        async with console.pool.acquire() as connection:
+        async with console.counting.acquire() as connection:
             return await tables.departments(connection, who.tenant)
 
     return departments_seen(await console.kept.get(("departments", who.tenant), make), who.departments)

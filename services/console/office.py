@@ -36,7 +36,7 @@ def _alerts(routes: APIRouter, console: Console) -> None:
             brake = await alerts.setting(connection, "brake")
 
         async def make() -> Any:
-            async with console.pool.acquire() as again:
+            async with console.counting.acquire() as again:
                 return await alerts.quality(again, who.tenant)
 
         quality = await console.kept.get(("quality", who.tenant), make)

@@ -16,10 +16,18 @@ from services.tables import Pool
 
 
 def add_query(
-    api: FastAPI, pool: Pool, log: LogWriter, guests: Guests | None = None, topic: str = EVENTS
+    api: FastAPI,
+    pool: Pool,
+    log: LogWriter,
+    guests: Guests | None = None,
+    topic: str = EVENTS,
+    counting: Pool | None = None,
 ) -> Callable[[], Awaitable[None]]:
-    """Add every route; what is given back closes what they keep open, before the pool is closed."""
-    door = Door(pool, log, guests or Guests(pool), topic)
+    """Add every route; what is given back closes what they keep open, before the pool is closed.
+
+    What costs a scan is counted on the connections of `counting`, which give way to the others.
+    """
+    door = Door(pool, log, guests or Guests(pool), topic, counting or pool)
     bells, kept = Bells(pool), Kept()
     api.include_router(alerts.router(door, bells))
     api.include_router(reads.router(door, kept))

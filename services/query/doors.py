@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException as StarletteException
 from services.guests import Guests, Problem, problem
 from services.log import LogUnavailable, LogWriter
 from services.security import RANKS, Bearer, Role
-from services.settings import EVENTS
 from services.tables import AWAY, NoGeneration, Pool
 from services.tables_system import until_read
 
@@ -25,12 +24,13 @@ log = structlog.get_logger("parcours.query")
 
 @dataclass
 class Door:
-    """What every route needs: the pool, the log, and who may come in."""
+    """What every route needs: the pools, the log, and who may come in."""
 
     pool: Pool
     log: LogWriter
     guests: Guests
-    topic: str = EVENTS
+    topic: str
+    counting: Pool
 
     async def let_in(self, request: Request, role: Role = "reader", *, whole: bool = False) -> Bearer:
         """Whom the request's token stands for, with at least a role; `whole`: for every department. Raises `Problem`."""

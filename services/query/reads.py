@@ -183,7 +183,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
         who = await door.let_in(request)
 
         async def make() -> Row:
-            async with door.pool.acquire() as connection:
+            async with door.counting.acquire() as connection:
                 return await tables.departments(connection, who.tenant)
 
         found = await keep(request, who, "departments", make)
@@ -194,7 +194,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
         who = await door.let_in(request)
 
         async def make() -> list[Row]:
-            async with door.pool.acquire() as connection:
+            async with door.counting.acquire() as connection:
                 return await tables.flows(connection, who.tenant, await tables.watermark(connection), who.departments)
 
         return answer(request, {"flows": await keep(request, who, "flows", make)})
@@ -225,7 +225,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
 
         async def make() -> Row:
             async with (
-                door.pool.acquire() as connection,
+                door.counting.acquire() as connection,
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 return await reading.summary(connection, who.tenant)
@@ -280,7 +280,7 @@ async def folded_cases(door: Door, who: Bearer, as_of: datetime | None, occurred
     """Every case of a tenant at an instant, folded from the timeline. Raises `Problem` 503 when it takes too long."""
     rows: list[Row] = []
     try:
-        async with asyncio.timeout(LONGEST_STREAM), door.pool.acquire() as connection:
+        async with asyncio.timeout(LONGEST_STREAM), door.counting.acquire() as connection:
             async for file, _ in files_at(connection, who.tenant, as_of, occurred_by):
                 rows += [case_row(file, case) for case in file.cases.values()]
                 await asyncio.sleep(0)
