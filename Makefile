@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: install demo check format test browser faults bench deadlines pages rebuilding alerting contract clean
+.PHONY: install demo check format test browser faults bench deadlines pages intake rebuilding alerting contract clean
 
 install: $(READY)
 
@@ -42,10 +42,14 @@ faults: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks.bench
+	$(BIN)/python -m tests.benchmarks.intake
 	$(BIN)/python -m tests.benchmarks.alerting
 
 pages: $(READY)
 	$(BIN)/python -m tests.benchmarks.pages
+
+intake: $(READY)
+	$(BIN)/python -m tests.benchmarks.intake
 
 rebuilding: $(READY)
 	$(BIN)/python -m tests.benchmarks.rebuilding

@@ -2,7 +2,7 @@
 create index if not exists case_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id);
 create index if not exists case_open_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id) where state = 'open';
 create index if not exists case_open on {schema}.case_path (tenant, first_sign, patient, case_id) where state = 'open';
-create index if not exists case_open_in on {schema}.case_path (tenant, department, level, first_sign) where state = 'open';
+create index if not exists case_open_in on {schema}.case_path (tenant, department, level, first_sign, patient, case_id) where state = 'open';
 create index if not exists case_by_topic on {schema}.case_path (tenant, topic, first_sign);
 create index if not exists contact_by_topic on {schema}.contact (tenant, topic, at);
 create index if not exists claim_open on {schema}.claim (tenant, ladder, t0, patient, claim_id) where not is_over;
