@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import gzip
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 
@@ -37,7 +39,7 @@ class Place:
 async def back_up(one: Place, folder: Path, step: Step) -> dict[str, int]:
     """Write everything into a new folder, while the instance goes on; how many records of each topic. Raises `NotRestored`."""
     _make(folder)
-    await _run("pg_dump", "--format=custom", f"--file={folder / TABLES}", one.postgres)
+    await _run(one.postgres, "pg_dump", "--format=custom", f"--file={folder / TABLES}")
     ends = {topic: await end_offsets(one.kafka, topic) for topic in TOPICS}
     total, counts = sum(sum(each.values()) for each in ends.values()), dict.fromkeys(TOPICS, 0)
     for topic in TOPICS:
@@ -82,7 +84,10 @@ async def put_back(one: Place, folder: Path, step: Step) -> dict[str, int]:
                 step(done, total)
     finally:
         await writer.close()
-    await _run("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={one.postgres}", str(folder / TABLES))
+    database = urlsplit(one.postgres).path.lstrip("/")
+    await _run(
+        one.postgres, "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={database}", str(folder / TABLES)
+    )
     return dict(index["records"])
 
 
@@ -123,10 +128,20 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)
 
 
-async def _run(program: str, *words: str) -> None:
-    """One of PostgreSQL's own programs, those that come with the embedded server. Raises `NotRestored`."""
+async def _run(url: str, program: str, *words: str) -> None:
+    """One of PostgreSQL's own programs, those that come with the embedded server. Raises `NotRestored`.
+
+    Where the database is, and the password, go by the environment: arguments are seen by everybody on the machine.
+    """
+    where = urlsplit(url)
+    told = {
+        "PGHOST": where.hostname, "PGPORT": str(where.port or 5432), "PGUSER": unquote(where.username or ""),
+        "PGPASSWORD": unquote(where.password or ""), "PGDATABASE": where.path.lstrip("/"),
+    }  # fmt: skip
+    told |= {f"PG{name.upper()}": value for name, value in parse_qsl(where.query)}
     process = await asyncio.create_subprocess_exec(
         str(postgres_server.programs() / "bin" / program), *words,
+        env=os.environ | {name: value for name, value in told.items() if value},
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, said = await process.communicate()
