@@ -14,7 +14,7 @@ from projections.rows import Row, case_row, claim_row, finding_row, stamp
 from projections.saying import reason_rows
 from projections.words import explanation
 from services.persons import Persons, persons_at
-from services.tables import Connection, active_generation
+from services.tables import Connection, Generation, active_generation
 
 AT_ONCE = 2_000
 CORRECTIONS = (
@@ -37,13 +37,43 @@ async def file_of(
     corrected by all that is known today.
     """
     generation = await active_generation(connection)
-    policy = generation.policy if generation else Policy()
-    names, subjects = [patient], None
-    if as_of is not None and generation is not None:
-        merged = (await persons_at(connection, generation, tenant, as_of)).get(tenant)
-        if merged is not None:
-            subjects = merged.subjects(patient)
-            names = sorted({merged.today(subject) for subject in subjects})
+    return await _file(
+        connection,
+        generation,
+        await _merged(connection, generation, tenant, as_of),
+        tenant,
+        patient,
+        as_of,
+        occurred_by,
+    )
+
+
+async def files_of(
+    connection: Connection, tenant: str, patient: str, as_of: datetime | None, occurred_by: datetime | None = None
+) -> list[PatientFile]:
+    """The file of a person of today; at an instant before records were merged, the file of each."""
+    generation = await active_generation(connection)
+    merged = await _merged(connection, generation, tenant, as_of)
+    return [
+        await _file(connection, generation, merged, tenant, name, as_of, occurred_by) for name in merged.were(patient)
+    ]
+
+
+async def _merged(
+    connection: Connection, generation: Generation | None, tenant: str, as_of: datetime | None
+) -> Persons:
+    """Who was whom then; nobody was another today, when tables are asked for what they are."""
+    if as_of is None or generation is None:
+        return Persons()
+    return (await persons_at(connection, generation, tenant, as_of)).get(tenant, Persons())
+
+
+async def _file(
+    connection: Connection, generation: Generation | None, merged: Persons, tenant: str, patient: str,
+    as_of: datetime | None, occurred_by: datetime | None,
+) -> PatientFile:  # fmt: skip
+    subjects = merged.subjects(patient) if merged.now or merged.then.into else None
+    names = [patient] if subjects is None else sorted({merged.today(subject) for subject in subjects})
     rows = await connection.fetch(
         "select raw from parcours.timeline where tenant = $1 and patient = any($2)"
         " and ($3::text[] is null or subject = any($3))",
@@ -55,19 +85,8 @@ async def file_of(
         tenant, patient,
     )  # fmt: skip
     facts = [decoded(row["raw"]) for row in rows]
+    policy = generation.policy if generation else Policy()
     return folded(policy, tenant, patient, facts, watermark, as_of, occurred_by)
-
-
-async def files_of(
-    connection: Connection, tenant: str, patient: str, as_of: datetime | None, occurred_by: datetime | None = None
-) -> list[PatientFile]:
-    """The file of a person of today; at an instant before records were merged, the file of each."""
-    generation = await active_generation(connection)
-    names = [patient]
-    if as_of is not None and generation is not None:
-        merged = (await persons_at(connection, generation, tenant, as_of)).get(tenant)
-        names = [patient] if merged is None else merged.were(patient)
-    return [await file_of(connection, tenant, name, as_of, occurred_by) for name in names]
 
 
 def folded(

@@ -50,12 +50,20 @@ def file_told(sight: Sight) -> Row:
     """A person's file: what there is of them for whoever asks, each with a line of its own."""
     file = sight.file
     now = file.watermark
-    return patient_row(file) | {
-        "case_list": [case_row(file, file.cases[name]) for name in sight.cases],
-        "claim_list": [claim_row(file, one, now or one.t0) for one in map(file.claims.__getitem__, sight.claims)],
-        "findings": [finding_row(file, one) | {"reasons": reason_rows(file, one)} for one in sight.findings],
-        "timeline": [timeline_row(fact) for fact in sight.facts],
-    }
+    seen = sight.findings
+    totals = {
+        "bounced": any(one.kind.startswith("bounced") for one in seen), "cases": len(sight.cases), "claims": len(sight.claims),
+    }  # fmt: skip
+    return (
+        patient_row(file)
+        | ({} if sight.only is None else totals)
+        | {
+            "case_list": [case_row(file, file.cases[name]) for name in sight.cases],
+            "claim_list": [claim_row(file, one, now or one.t0) for one in map(file.claims.__getitem__, sight.claims)],
+            "findings": [finding_row(file, one) | {"reasons": reason_rows(file, one)} for one in seen],
+            "timeline": [timeline_row(fact) for fact in sight.facts],
+        }
+    )
 
 
 def router(door: Door, kept: Kept) -> APIRouter:

@@ -47,6 +47,7 @@ async def test_a_limited_token_reads_its_own_departments_only(line: Line) -> Non
 
     assert [case["case"] for case in file["case_list"]] == ["c-x"]
     assert file["claim_list"] == []
+    assert (file["cases"], file["claims"], file["bounced"]) == (1, 0, False)
     assert {row["department"] for row in file["timeline"]} == {"C"}
     assert "A" not in {finding["department"] for finding in file["findings"]}
     assert topics == ["scarce"]
