@@ -41,7 +41,7 @@ def _alerts(routes: APIRouter, console: Console) -> None:
 
         quality = await console.kept.get(("quality", who.tenant), make)
         return console.page(
-            request, who, view, "alerts", rows=pages.alert_rows(rows), deliveries=sent, brake=brake, everything=everything,
+            request, who, view, "alerts", rows=pages.alert_rows(rows), deliveries=sent, brake=brake, everything=everything, shown=SHOWN,
             quality=[row for row in quality if may_see(who.departments, [row["department"]])],
         )  # fmt: skip
 

@@ -161,7 +161,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "parked": ("Enregistrements mis de côté", "Parked records"),
     "parked_none": ("Rien n'est mis de côté.", "Nothing is parked."),
     "generations": ("Générations", "Generations"),
-    "verified": ("Dernière vérification", "Last verification"),
+    "verified": ("Dernière vérification\u00a0:", "Last verification:"),
     "never": ("jamais", "never"),
     "retry": ("Réessayer", "Retry"),
     "discard": ("Écarter", "Discard"),
@@ -200,7 +200,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "forbidden": ("Ce n'est pas dans vos droits.", "Your role does not allow this."),
     "tenant": ("Établissement", "Establishment"),
-    "more_calls": ("Tous les autres, dans les alertes", "All the others, among the alerts"),
+    "over_too": ("Montrer aussi celles qui sont résolues", "Show those that are resolved too"),
+    "over_not": ("Seulement celles qui ne sont pas résolues", "Only those that are not resolved"),
+    "newest": ("Les {n} plus récentes.", "The {n} newest."),
+    "more_calls": ("Tous les dossiers, les plus malmenés d'abord", "All cases, those who have endured most first"),
     "years": ("{n} ans", "{n} years"),
     "not_drawn": (
         "Plus rien depuis le {at} ({age}) : ce silence n'est pas dessiné à l'échelle.",
@@ -224,6 +227,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evidence": ("Preuves", "Evidence"),
 }
 STATES = {
+    "active": ("en service", "in use"),
+    "old": ("d'avant", "the one before"),
+    "building": ("en construction", "being built"),
     "raised": ("à prendre", "to take"),
     "acknowledged": ("prise en charge", "taken"),
     "silenced": ("en silence", "silenced"),

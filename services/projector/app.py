@@ -108,6 +108,7 @@ class Projector(ConsumerRebalanceListener):
     told: tuple[float, int] = (0.0, 0)
     stopped: set[int] = field(default_factory=set)
     idle_since: float = 0.0
+    behind: dict[int, int] = field(default_factory=dict)
     clock_rule: bool = True
     tends: bool = False
     health_url: str | None = None
@@ -334,8 +335,8 @@ class Projector(ConsumerRebalanceListener):
             for one in own:
                 position = self.work.positions.get(one.partition)
                 if position is not None:
-                    behind = max(0, end.get(one, 0) - position.next_offset)
-                    self.work.measures.lag.labels(str(one.partition)).set(behind)
+                    self.behind[one.partition] = max(0, end.get(one, 0) - position.next_offset)
+                    self.work.measures.lag.labels(str(one.partition)).set(self.behind[one.partition])
                 if one.partition in self.stopped:
                     self.moved_at[one.partition] = now
                     continue
@@ -392,6 +393,7 @@ class Projector(ConsumerRebalanceListener):
         self.told = (now, spent.facts)
         return {
             "facts_per_s": round(rate, 1),
+            "lag": sum(self.behind.get(number, 0) for number in self.work.positions),
             "health": self.health_url,
             "partitions": len(self.work.positions), "facts": spent.facts, "records": spent.records, "decode": spent.decode,
             "fetch": spent.fetch, "stopped": sorted(self.stopped), "fold": spent.fold, "load": spent.load, "write": spent.write,

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 
 from services.tables import TRANSIENT, TablesUnavailable, connected
@@ -37,6 +38,10 @@ async def test_no_service_ends_when_the_database_is_killed_and_comes_back_and_al
         await _all_beat(one.database)
 
         assert [name for name, service in one.services.items() if service.ends] == []
+
+        async with connected(one.database, "faults") as connection:
+            rows = await connection.fetch("select detail from parcours.heartbeat where service like 'projector-%'")
+        assert [orjson.loads(row["detail"])["lag"] for row in rows] == [0, 0]
 
         one.servers.postgres.kill()
         async with asyncio.timeout(30):
