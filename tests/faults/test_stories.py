@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from services.log import LogWriter, Outgoing
+from services.settings import EVENTS
 from services.tables import TRANSIENT, TablesUnavailable, connected
+from tests.builders import lines, worked
 from tests.faults.stories import Story
 from tests.faults.world import world
 
@@ -46,6 +49,29 @@ async def test_no_service_ends_when_the_database_is_killed_and_comes_back_and_al
         async with asyncio.timeout(30):
             ends = await asyncio.gather(*(one.leave(name) for name in list(one.services)))
         assert ends == [0] * len(SERVICES)
+
+
+@pytest.mark.timeout(120)
+async def test_after_a_handover_on_an_idle_log_the_projectors_say_what_differs(tmp_path: Path) -> None:
+    gentle = tmp_path / "policy.json"
+    gentle.write_text('{"id": "gentle", "b2_hops": 4}', encoding="utf-8")
+    async with world(tmp_path, BEGINNING) as one:
+        writer = LogWriter(one.servers.kafka_address)
+        moves = [worked(name).of("p1", "north").on(datetime.fromtimestamp(one.now(), UTC)) for name in "ABCD"]
+        await writer.write(EVENTS, [Outgoing(line, b"north|p1") for line in lines(*moves)])
+        await writer.close()
+        await _until_said(one.database, raised=True)
+
+        code, words = await one.command("rebuild", "--policy", str(gentle))
+        assert code == 0, words
+        await _until_said(one.database, raised=False)
+
+
+async def _until_said(url: str, *, raised: bool) -> None:
+    """Wait until the one finding there is was said to be open, or over."""
+    async with asyncio.timeout(30), connected(url, "faults") as connection:
+        while await connection.fetchval("select is_raised from parcours.announced") is not raised:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
 
 
 async def _all_beat(url: str) -> None:
