@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
+NATIVE := .venv/.compiled
 
 .PHONY: install demo check format test browser faults bench deadlines pages intake rebuilding alerting contract clean
 
-install: $(READY)
+install: $(NATIVE)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -15,7 +16,12 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
-demo: $(READY)
+# The folds as machine code; without a compiler they are interpreted, and that is said.
+$(NATIVE): $(READY) deploy/native.py events/native.py $(wildcard projections/*.py events/envelope.py events/identity.py services/projector/held.py)
+	@$(BIN)/python -m deploy.native
+	@touch $(NATIVE)
+
+demo: $(NATIVE)
 	@$(BIN)/parcours demo
 
 check: $(READY)
@@ -28,7 +34,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(READY) browser
+test: $(NATIVE) browser
 	$(BIN)/pytest tests
 
 # The browser tests need Debian's chromium; where it cannot be installed they are skipped, and say so.
@@ -37,27 +43,27 @@ browser:
 		{ apt-get install -qq -y chromium >/dev/null 2>&1 || { apt-get update -qq && apt-get install -qq -y chromium; } >/dev/null 2>&1; }; } || \
 		echo "no chromium here: the browser tests are skipped"
 
-faults: $(READY)
+faults: $(NATIVE)
 	$(BIN)/python -m tests.faults.long_run
 
-bench: $(READY)
+bench: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.bench
 	$(BIN)/python -m tests.benchmarks.intake
 	$(BIN)/python -m tests.benchmarks.alerting
 
-pages: $(READY)
+pages: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.pages
 
-intake: $(READY)
+intake: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.intake
 
-rebuilding: $(READY)
+rebuilding: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.rebuilding
 
-alerting: $(READY)
+alerting: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.alerting
 
-deadlines: $(READY)
+deadlines: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.deadlines
 
 contract: $(READY)

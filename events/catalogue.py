@@ -117,7 +117,7 @@ def decoded(value: bytes, headers: tuple[tuple[str, bytes | None], ...] = ()) ->
 
 def is_binary(headers: tuple[tuple[str, bytes | None], ...]) -> bool:
     """Whether a record is in binary mode: it says its specversion in a header."""
-    return any(name.lower() == "ce_specversion" for name, _ in headers)
+    return bool(headers) and any(name.lower() == "ce_specversion" for name, _ in headers)
 
 
 def accepted(content: dict[str, Any], raw: bytes, recorded_at: datetime) -> Recorded:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -23,8 +24,9 @@ class Refused(ValueError):
         self.field, self.rule, self.code = field, rule, code
 
 
-class Recorded(NamedTuple):
-    """A fact as the log took it. Times are UTC; `data` is None for a type this version does not know."""
+@dataclass(slots=True)
+class Recorded:
+    """A fact as the log took it; nobody changes it. Times are UTC; `data` is None for a type this version does not know."""
 
     tenant: str
     subject: str

@@ -1,6 +1,6 @@
 """A contact as all its facts together say it is: whose it is, about what, and whether it arrived. DOMAIN section 2."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from events.contacts import (
     ContactHandled,
@@ -14,15 +14,17 @@ from events.contacts import (
 )
 from events.envelope import Recorded
 
+NONE: frozenset[str] = frozenset()
+
 
 @dataclass(slots=True)
 class Contact:
     """What holds of a contact whenever one looks: corrections reach back to its first fact."""
 
     id: str
-    named_in: dict[str, None] = field(default_factory=dict)
-    attached: dict[str, bool] = field(default_factory=dict)
-    listed_by: set[str] = field(default_factory=set)
+    named_in: frozenset[str] = NONE
+    attached: dict[str, bool] | None = None
+    listed_by: frozenset[str] = NONE
     topic: str | None = None
     reclassified_topic: str | None = None
     courtesy: bool = False
@@ -33,9 +35,9 @@ class Contact:
     received: Recorded | None = None
     returned: tuple[object, ...] | None = None
     sent: Recorded | None = None
-    claim_facts: list[Recorded] = field(default_factory=list)
+    claim_facts: tuple[Recorded, ...] = ()
     is_used: bool = False
-    cases: frozenset[str] = frozenset()
+    cases: frozenset[str] = NONE
     """Every case one of its facts names or it was linked to, less those it was last unlinked from."""
 
     @property
@@ -56,7 +58,7 @@ class Contact:
         """All that other facts may depend on: if it changes once it was used, the patient's file is folded anew."""
         return (
             self.cases, self.about, self.is_courtesy, self.planned, self.invited, self.is_received, self.returned,
-            frozenset(self.listed_by), self.sent and self.sent.place,
+            self.listed_by, self.sent and self.sent.place,
             tuple(fact.place for fact in self.claim_facts),
         )  # fmt: skip
 
@@ -107,14 +109,25 @@ class Contact:
 
     def attach(self, case: str, *, on: bool = True) -> None:
         """Linked, or in the list of a `case.opened`; or unlinked."""
-        self.attached[case] = on
+        self.attached = (self.attached or {}) | {case: on}
         self._sum_up()
+
+    def list_by(self, claim: str) -> None:
+        """Named in the list of contacts a claim was registered with."""
+        self.listed_by |= {claim}
+
+    def go_with(self, fact: Recorded) -> None:
+        """A claim fact says that it went out with this contact."""
+        self.claim_facts = (*self.claim_facts, fact)
 
     def _name(self, case: str | None) -> None:
         if case is not None and case not in self.named_in:
-            self.named_in[case] = None
+            self.named_in |= {case}
             self._sum_up()
 
     def _sum_up(self) -> None:
-        off = {case for case, on in self.attached.items() if not on}
-        self.cases = frozenset(self.named_in.keys() | self.attached.keys()) - off
+        if self.attached is None:
+            self.cases = self.named_in
+            return
+        named = {*self.named_in, *self.attached}
+        self.cases = frozenset([case for case in named if self.attached.get(case, True)])

@@ -237,7 +237,9 @@ class PatientFile:
         if not one_by_one or not self._counts(fact):
             return False
         last = self.facts[-1] if self.facts else None
-        if last is not None and (last.place > fact.place or (self.fired_at or last.occurred_at) > fact.occurred_at):
+        if last is not None and (
+            _is_before(fact, last) or (self.fired_at is not None and self.fired_at > fact.occurred_at)
+        ):
             return True
         if not self._learn(fact):
             return True
@@ -316,7 +318,7 @@ class PatientFile:
             case CaseOpened():
                 return all([self._change(name, lambda c: c.attach(data.case)) for name in data.contacts])
             case ClaimAcknowledged() | ClaimHeld() | ClaimAnswered():
-                return data.contact is None or self._change(data.contact, lambda c: c.claim_facts.append(fact))
+                return data.contact is None or self._change(data.contact, lambda c: c.go_with(fact))
             case ClaimRegistered():
                 return data.claim in self.claims or self._register(fact, data)
             case _:
@@ -356,7 +358,7 @@ class PatientFile:
                 t0,
                 said_at if isinstance(said_at, datetime) else law.calendar.start_of(said_at),
             )
-        kept = all([self._change(name, lambda c: c.listed_by.add(said.claim)) for name in said.contacts])
+        kept = all([self._change(name, lambda c: c.list_by(said.claim)) for name in said.contacts])
         t0 = min([t0, self.named.get(said.claim, t0), *(self.received.get(name, t0) for name in said.contacts)])
         claim = Claim(said.claim, fact.name, said, t0, law, self.policy, law.rules_at(t0))
         self.claims[said.claim] = claim
@@ -588,6 +590,8 @@ class PatientFile:
         self, name: str | None, contact: Contact, at: datetime, joined: Iterable[str] = ()
     ) -> list[Claim]:
         """The claims a contact's fact names or was listed by; one that names none, the only open one of its case."""
+        if not self.claims:
+            return []
         names = {*contact.listed_by, *(claim for claim in joined if claim in self.claims)}
         if name is not None:
             names.add(name)
@@ -747,6 +751,13 @@ class PatientFile:
             case _:
                 return
         self._changed(claim)
+
+
+def _is_before(one: Recorded, other: Recorded) -> bool:
+    """Whether a fact's place in history is before another's."""
+    if one.occurred_at != other.occurred_at:
+        return one.occurred_at < other.occurred_at
+    return one.place < other.place
 
 
 def _actor(fact: Recorded) -> Actor:

@@ -301,18 +301,17 @@ PATIENT = (
     "is_quarantined",
 )  # fmt: skip
 
+ANNOUNCED = ("tenant", "finding", "patient", "n", "level", "is_raised", "said_at", "cause", "raised_at")
+OUTBOX = ("partition", "tenant", "patient", "key", "value", "finding", "act", "number")
 
 FEW = 50
 
 
-def upsert(schema: str, table: str, columns: Sequence[str], keys: int) -> str:
-    """An upsert of whole rows; the first columns are the key."""
-    names, marks = ", ".join(columns), ", ".join(f"${n + 1}" for n in range(len(columns)))
-    changes = ", ".join(f"{name} = excluded.{name}" for name in columns[keys:])
-    return (
-        f"insert into {schema}.{table} ({names}) values ({marks})"
-        f" on conflict ({', '.join(columns[:keys])}) do update set {changes}"
-    )
+def upsert(schema: str, table: str, columns: Sequence[str], keys: int, source: str, **otherwise: str) -> str:
+    """An upsert of whole rows from `source`; the first columns are the key. `otherwise`: how a column changes that is kept."""
+    names = ", ".join(columns)
+    changes = ", ".join(f"{name} = {otherwise.get(name, f'excluded.{name}')}" for name in columns[keys:])
+    return f"insert into {schema}.{table} ({names}) {source} on conflict ({', '.join(columns[:keys])}) do update set {changes}"
 
 
 async def write(connection: Connection, schema: str, changes: Changes) -> None:
@@ -347,28 +346,32 @@ async def write(connection: Connection, schema: str, changes: Changes) -> None:
         ("finding", FINDING, 2, changes.findings),
         ("contact", CONTACT, 3, changes.contacts),
     ):
-        if len(rows) > FEW:
-            await _upsert_many(connection, schema, table, columns, keys, rows)
-        elif rows:
-            await connection.executemany(upsert(schema, table, columns, keys), rows)
+        await _put(connection, schema, table, columns, keys, rows)
     await _write_rare(connection, schema, changes)
     await _write_said(connection, changes)
 
 
-async def _upsert_many(
-    connection: Connection, schema: str, table: str, columns: Sequence[str], keys: int, rows: Sequence[Row]
+async def _put(
+    connection: Connection,
+    schema: str,
+    table: str,
+    columns: Sequence[str],
+    keys: int,
+    rows: Sequence[Row],
+    **otherwise: str,
 ) -> None:
-    """Many rows at once: COPY them aside, then one set-based upsert."""
+    """Upsert rows: a few one by one; many by one COPY aside and one statement for all of them."""
+    if len(rows) <= FEW:
+        marks = ", ".join(f"${n + 1}" for n in range(len(columns)))
+        if rows:
+            await connection.executemany(upsert(schema, table, columns, keys, f"values ({marks})", **otherwise), rows)
+        return
     aside, names = f"aside_{schema}_{table}", ", ".join(columns)
     await connection.execute(
         f"create temp table if not exists {aside} on commit delete rows as select {names} from {schema}.{table} with no data"
     )
     await connection.copy_records_to_table(aside, schema_name="pg_temp", columns=columns, records=rows)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in columns[keys:])
-    await connection.execute(
-        f"insert into {schema}.{table} ({names}) select {names} from {aside}"
-        f" on conflict ({', '.join(columns[:keys])}) do update set {changes}"
-    )
+    await connection.execute(upsert(schema, table, columns, keys, f"select {names} from {aside}", **otherwise))
 
 
 async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:
@@ -397,22 +400,27 @@ async def write_corrections(connection: Connection, schema: str, changes: Change
 
 async def _write_said(connection: Connection, changes: Changes) -> None:
     if changes.announced:
-        await connection.executemany(
-            "insert into parcours.announced (tenant, finding, patient, n, level, is_raised, said_at, cause, raised_at)"
-            " values ($1, $2, $3, $4, $5, $6, $7, $8, $7) on conflict (tenant, finding) do update set"
-            " patient = excluded.patient, n = excluded.n, level = excluded.level, is_raised = excluded.is_raised,"
-            " said_at = excluded.said_at, raised_at = case when excluded.is_raised and not announced.is_raised"
-            " then excluded.said_at else announced.raised_at end, cause = excluded.cause",
-            changes.announced,
-        )
+        await _put(
+            connection, "parcours", "announced", ANNOUNCED, 2, _last_said(changes.announced),
+            raised_at="coalesce(excluded.raised_at, announced.raised_at)",
+        )  # fmt: skip
     if changes.outbox:
         numbers = await _numbers(connection, [row[1] for row in changes.outbox])
-        await connection.executemany(
-            "insert into parcours.outbox (partition, tenant, patient, key, value, finding, act, number)"
-            " values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            [(*row, number) for row, number in zip(changes.outbox, numbers, strict=True)],
-        )
+        await connection.copy_records_to_table(
+            "outbox", schema_name="parcours", columns=OUTBOX,
+            records=[(*row, number) for row, number in zip(changes.outbox, numbers, strict=True)],
+        )  # fmt: skip
         await connection.execute("select pg_notify('parcours_outbox', '')")
+
+
+def _last_said(rows: Iterable[Row]) -> list[Row]:
+    """The last thing said of each finding, since when it is raised: a batch may raise one, revise it and raise it again."""
+    last: dict[Row, Row] = {}
+    for row in rows:
+        before = last.get(row[:2])
+        raised_at = before[-1] if before is not None and row[-1] is None else row[-1]
+        last[row[:2]] = (*row[:-1], raised_at)
+    return list(last.values())
 
 
 async def _numbers(connection: Connection, tenants: Sequence[str]) -> list[int]:

@@ -5,6 +5,7 @@ import sys
 
 import psutil
 
+from events import native
 from services.log import LogUnavailable, TopicDiffers, ensure_topics
 from services.settings import ALERTS, EVENTS, Settings, running
 from services.tables import TablesUnavailable, active_generation, connected, fold_version
@@ -18,6 +19,13 @@ async def checks(one: Settings) -> list[Check]:
     free = shutil.disk_usage(one.home if one.home.exists() else one.home.parent).free
     found: list[Check] = [
         ("Python", sys.version_info >= (3, 11), sys.version.split()[0]),
+        (
+            "folds",
+            True,
+            "machine code"
+            if native.is_used()
+            else "interpreted, at half the speed: python -m deploy.native (needs gcc)",
+        ),
         ("disk", free > ROOM, f"{free / 1024**3:.1f} GiB free for {one.home}"),
     ]
     now = running(one)

@@ -350,7 +350,8 @@ class Projecting:
         key = partition_key(*held.person)
         work.changes.outbox.append((held.partition, *held.person, key, orjson.dumps(envelope), said.id, said.act))
         now = held.said[said.id]
-        row = (held.file.tenant, said.id, held.file.patient, now.n, now.level, now.is_raised, at, said.cause)
+        raised_at = at if said.act == "raised" else None
+        row = (held.file.tenant, said.id, held.file.patient, now.n, now.level, now.is_raised, at, said.cause, raised_at)
         work.changes.announced.append(row)
 
     def _note_fact(self, work: Work, held: Held, before: Recorded | None, fact: Recorded, *, is_conflict: bool) -> None:

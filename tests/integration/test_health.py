@@ -1,5 +1,7 @@
 """Healthy means moving; parked records and quarantined patients can be tried again."""
 
+from datetime import datetime
+
 import httpx2
 import pytest
 
@@ -63,18 +65,18 @@ async def test_the_intake_tells_its_health(line: Line) -> None:
 async def test_a_quarantined_patient_is_folded_anew_when_the_fault_is_mended(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = PatientFile.refold
+    honest = PatientFile.advance
 
-    def refold(file: PatientFile) -> None:
+    def advance(file: PatientFile, to: datetime) -> bool:
         raise ZeroDivisionError
 
     facts = [worked("A"), worked("C"), worked("B").on("2026-03-02T09:30:00Z")]
-    monkeypatch.setattr(PatientFile, "refold", refold)
+    monkeypatch.setattr(PatientFile, "advance", advance)
     await line.publish(lines(*facts))
     await line.project()
     assert (await line.fetch("select is_quarantined from parcours.patient"))[0]["is_quarantined"]
 
-    monkeypatch.setattr(PatientFile, "refold", honest)
+    monkeypatch.setattr(PatientFile, "advance", honest)
     async with connected(line.database, "tests") as connection:
         assert (await retrying.retry(connection, clock_rule=False))["patients"] == 1
     await line.projecting.settle()
