@@ -284,6 +284,41 @@ class LogWriter:
             leaving.add_done_callback(self._leaving.discard)
 
 
+class ManyWriters(LogWriter):
+    """Several writers as one, for a door at which many single facts come in at once.
+
+    Each partition always goes through the same writer, so its order holds; and Kafka, which takes a connection's requests one
+    after another and flushes every partition to disk, works on several at a time.
+    """
+
+    def __init__(self, servers: str, partitions: int, writers: int = 4) -> None:
+        super().__init__(servers)
+        self._partitions = partitions
+        self._writers = [LogWriter(servers) for _ in range(writers)]
+
+    async def write(self, topic: str, outgoing: Iterable[Outgoing], limit: float | None = None) -> list[Written]:
+        """As of one writer: what one of them could not write makes `LogUnavailable` of the whole."""
+        listed = list(outgoing)
+        shares: dict[int, list[int]] = {}
+        for index, one in enumerate(listed):
+            number = partition_of(one.key or b"", self._partitions) if one.partition is None else one.partition
+            shares.setdefault(number % len(self._writers), []).append(index)
+        done = await asyncio.gather(
+            *(self._writers[n].write(topic, [listed[i] for i in share], limit) for n, share in shares.items()),
+            return_exceptions=True,
+        )
+        written: dict[int, Written] = {}
+        for share, found in zip(shares.values(), done, strict=True):
+            if isinstance(found, BaseException):
+                raise found
+            written |= zip(share, found, strict=True)
+        return [written[index] for index in range(len(listed))]
+
+    async def close(self) -> None:
+        """Flush what is under way for at most the limit."""
+        await asyncio.gather(*(writer.close() for writer in self._writers))
+
+
 async def _abandon(producer: AIOKafkaProducer) -> None:
     """Drop what is not written: stop() flushes, that is waits for Kafka for ever when the producer is idempotent.
 

@@ -11,11 +11,12 @@ import pytest
 from projections.policy import Policy
 from services.instance import Servers
 from services.intake.app import app
-from services.log import LogWriter, ensure_topics
+from services.log import LogUnavailable, LogWriter, ManyWriters, Outgoing, ensure_topics
 from services.security import Role, create_token
 from services.settings import EVENTS
 from services.tables import connected, open_pool
 from tests.builders import lines, registered, said, worked
+from tests.line import Line
 
 FACT = lines(worked("A"))[0]
 JSON = {"content-type": "application/cloudevents+json"}
@@ -187,6 +188,29 @@ async def test_recordedtime_is_ours_and_strictly_increases(door: Door, servers: 
     assert times == sorted(set(times))
     assert times[0] > "2026"
     assert values[0]["partitionkey"] == "default|p1"
+
+
+async def test_many_writers_keep_the_order_of_each_patient_and_say_where_each_fact_is(line: Line) -> None:
+    writer = ManyWriters(line.kafka, line.partitions, 2)
+    wanted = [Outgoing(f"{n}".encode(), f"default|p{n % 5}".encode()) for n in range(200)]
+    wanted[7] = Outgoing(b"7", None, 1)
+
+    written = await writer.write(line.topic, wanted)
+    await writer.close()
+
+    kept = {(record.partition, record.offset): record.value for record in await line.records()}
+    assert [kept[where.partition, where.offset] for where in written] == [one.value for one in wanted]
+    for person in range(5):
+        places = [(at.partition, at.offset) for n, at in enumerate(written) if n % 5 == person and n != 7]
+        assert places == sorted(places)
+
+
+async def test_what_one_of_many_writers_cannot_write_is_not_said_to_be_written(line: Line) -> None:
+    writer = ManyWriters("127.0.0.1:1", line.partitions, 2)
+
+    with pytest.raises(LogUnavailable):
+        await writer.write(line.topic, [Outgoing(b"{}", b"default|p1"), Outgoing(b"{}", b"default|p2")])
+    await writer.close()
 
 
 async def test_kafka_away_is_503_and_nothing_is_kept_in_memory(database: str) -> None:
