@@ -1,5 +1,6 @@
 """What makes two records one fact, and what makes them contradict each other. EVENTS section 1, DOMAIN section 2."""
 
+import hashlib
 import json
 from typing import Any
 from uuid import UUID, uuid5
@@ -22,3 +23,8 @@ def canonical(content: dict[str, Any]) -> bytes:
 def alert_id(tenant: str, finding: str, n: int) -> str:
     """The CloudEvents id of the n-th thing said of a finding. EVENTS section 4."""
     return str(uuid5(ALERTS, f"{tenant}|{finding}|{n}"))
+
+
+def unreadable(tenant: str, subject: str, source: str, name: str) -> bytes:
+    """A digest of a fact's identity: what is kept of one that was erased."""
+    return hashlib.sha256(f"{tenant}\x1f{subject}\x1f{source}\x1f{name}".encode()).digest()

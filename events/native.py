@@ -19,14 +19,11 @@ LEFT = frozenset({"__init__.py", "policy.py"})  # pydantic reads its models' ann
 
 
 def sources() -> list[Path]:
-    """The modules that are compiled: the envelope of a fact, every fold, and what a projector holds of them."""
+    """The modules that are compiled: how a fact is read, every fold, and what a projector does with them in memory."""
     folds = [path for path in (ROOT / "projections").glob("*.py") if path.name not in LEFT]
-    return [
-        ROOT / "events" / "envelope.py",
-        ROOT / "events" / "identity.py",
-        *sorted(folds),
-        ROOT / "services" / "projector" / "held.py",
-    ]
+    facts = [ROOT / "events" / f"{name}.py" for name in ("envelope", "identity")]
+    work = [ROOT / "services" / "projector" / f"{name}.py" for name in ("changed_rows", "changes", "held")]
+    return [*facts, *sorted(folds), *work]
 
 
 @cache

@@ -1,18 +1,15 @@
 """What the projector reads and writes in Postgres, in its one transaction a batch. DESIGN section 4."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from events.envelope import Recorded
 from projections.announcing import Announced, Shown
+from services.projector.changes import Changes, Person, Row
 from services.tables import Connection, Generation
 
-Person = tuple[str, str]
-Row = tuple[Any, ...]
 Waiting = tuple[int, int, str, str, bytes | None, bool]
 """Of the inbox: id, partition, tenant, person, the raw fact (None: regroup), whether its identity came with two contents."""
 
@@ -29,34 +26,6 @@ class Position:
     watermark: datetime | None
     last_record_hash: bytes | None
     batch: UUID | None = None
-
-
-@dataclass(slots=True)
-class Changes:
-    """All a batch writes. Everything is keyed by person; rows are in the order of the columns."""
-
-    positions: dict[int, Position] = field(default_factory=dict)
-    facts: list[Row] = field(default_factory=list)
-    replaced: list[Row] = field(default_factory=list)
-    conflicting: list[Row] = field(default_factory=list)
-    emptied: list[Person] = field(default_factory=list)
-    patients: list[Row] = field(default_factory=list)
-    gone: list[Person] = field(default_factory=list)
-    cases: list[Row] = field(default_factory=list)
-    claims: list[Row] = field(default_factory=list)
-    findings: list[Row] = field(default_factory=list)
-    lost_findings: list[tuple[str, str]] = field(default_factory=list)
-    forgotten_acts: list[Person] = field(default_factory=list)
-    acts: list[Row] = field(default_factory=list)
-    contacts: list[Row] = field(default_factory=list)
-    announced: list[Row] = field(default_factory=list)
-    outbox: list[Row] = field(default_factory=list)
-    parked: list[Row] = field(default_factory=list)
-    corrections: list[Row] = field(default_factory=list)
-    inbox: list[Row] = field(default_factory=list)
-    taken: list[int] = field(default_factory=list)
-    tombstones: list[Row] = field(default_factory=list)
-    erased: list[Row] = field(default_factory=list)
 
 
 async def positions(connection: Connection, schema: str, topic: str, partitions: Iterable[int]) -> dict[int, Position]:
@@ -534,8 +503,3 @@ async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) 
         " do update set is_conflicting = e.is_conflicting or excluded.is_conflicting or e.content <> excluded.content",
         rows,
     )
-
-
-def identity_digest(fact: Recorded) -> bytes:
-    """A fact's identity, unreadable."""
-    return hashlib.sha256("\x1f".join([fact.tenant, *fact.identity]).encode()).digest()

@@ -1,11 +1,9 @@
 """One batch: records in, one transaction out. DESIGN section 4."""
 
-import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -14,20 +12,21 @@ from prometheus_client import CollectorRegistry
 
 from events.catalogue import TICK, decoded
 from events.envelope import Recorded, partition_key
-from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.announcing import ToSay
-from projections.patient import PatientFile, Touched
+from projections.patient import PatientFile
 from projections.people import people
 from projections.rows import effective_merges
 from projections.saying import alert
 from services import tables_projector as tables
 from services.log import Record, partition_of
-from services.projector.changed_rows import erased_row, parked_row, person_rows
-from services.projector.held import Held, Memory, Person
+from services.projector.changed_rows import erased_row
+from services.projector.changes import Person
+from services.projector.held import Held, Memory
 from services.projector.measures import Measures, Spent
-from services.projector.records import Parked, Reader, digest_of
+from services.projector.records import Parked, Reader, digest_of, parked_row
+from services.projector.work import Work
 from services.tables import Connection, Generation, Pool
-from services.tables_projector import Changes, Position
+from services.tables_projector import Position
 from services.tracing import span
 
 DUE_AT_ONCE = 2_000
@@ -44,20 +43,6 @@ class BreakerOpened(RuntimeError):
             f"{FAILURES_A_MINUTE} patients of partition {partition} could not be folded within a minute ({error})"
         )
         self.partition, self.error = partition, error
-
-
-@dataclass(slots=True)
-class Work:
-    """What one batch is busy with."""
-
-    changes: Changes = field(default_factory=Changes)
-    held: dict[Person, Held] = field(default_factory=dict)
-    touched: dict[Person, Touched] = field(default_factory=dict)
-    changed: dict[Person, set[str]] = field(default_factory=dict)
-    alerts: dict[Person, list[dict[str, Any]]] = field(default_factory=dict)
-    erased: dict[Person, list[Recorded]] = field(default_factory=dict)
-    regrouped: set[Person] = field(default_factory=set)
-    remerged: set[str] = field(default_factory=set)
 
 
 Fold = Callable[[Connection, Work], Awaitable[None]]
@@ -130,7 +115,9 @@ class Projecting:
 
     async def _transact(self, to: Mapping[int, Position], fold: Fold) -> None:
         """One transaction: the compare-and-set first, then what `fold` finds and its rows; nothing is kept unless it commits."""
-        work, batch = Work(), uuid4()
+        work, batch = Work(None, self._quarantine), uuid4()
+        if self._speaks:
+            work.say = lambda *said: self._say(work, *said)
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
@@ -158,7 +145,7 @@ class Projecting:
     def _keep(self, work: Work, to: Mapping[int, Position]) -> None:
         """After COMMIT returned, and only then, the files in memory are the state."""
         self.positions |= to
-        gone = {person for person in work.held if person in work.regrouped or work.held[person].is_quarantined}
+        gone = {person for person in work.held if work.held[person].is_quarantined}
         gone |= set(work.erased)
         self._memory.put(held for person, held in work.held.items() if person not in gone)
         self._memory.drop(gone)
@@ -195,7 +182,7 @@ class Projecting:
                     watermark = one.recorded_at
                 if one.type == TICK:
                     continue
-                self._note_correction(work, one)
+                work.note_correction(one)
                 person = (one.tenant, one.subject)
                 if renamed:
                     person = (one.tenant, renamed.get(person, one.subject))
@@ -215,24 +202,10 @@ class Projecting:
         for person, number in ours.items():
             held = work.held[person]
             for fact, watermark in theirs[person]:
-                self._apply(work, held, fact, watermark)
+                work.apply(held, fact, watermark)
             if (last := until[number]) is not None:
-                self._pass(work, held, last)
+                work.advance(held, last)
         self.spent.fold += time.perf_counter() - started
-
-    def _pass(self, work: Work, held: Held, watermark: datetime) -> None:
-        """Let a person's deadlines fire up to the batch's last watermark, once all of their facts in it are in.
-
-        Those between two of their facts have fired in order already; firing the rest after every fact would fold an
-        imported history anew for each of its rows.
-        """
-        if held.is_quarantined:
-            return
-        try:
-            held.file.advance(watermark)
-        except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
-            self._quarantine(held, wrong)
-        self._compare(work, held, watermark, None)
 
     def _home(self, person: Person) -> int:
         """The partition whose owner keeps a person's rows."""
@@ -287,36 +260,12 @@ class Projecting:
             try:
                 file.fill(facts)
             except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
+                held.is_quarantined = True
                 self._quarantine(held, wrong)
         return held
 
-    def _apply(self, work: Work, held: Held, fact: Recorded, watermark: datetime) -> None:
-        """One fact of one person, and what is found of them after it."""
-        file = held.file
-        if (
-            held.erased
-            and (kept := held.erased.get(tables.identity_digest(fact))) is not None
-            and kept <= fact.recorded_at
-        ):
-            work.erased.setdefault(held.person, []).append(
-                fact
-            )  # the copy that counts is erased; this one may contradict it
-            work.touched.setdefault(held.person, Touched())
-            return
-        before = file.known.get(fact.identity)
-        conflicted = fact.identity in file.conflicts
-        held.note(fact)
-        try:
-            file.apply(fact)
-        except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
-            self._quarantine(held, wrong)
-        self._note_fact(work, held, before, fact, is_conflict=not conflicted and fact.identity in file.conflicts)
-        if held.is_quarantined or not held.is_quiet:
-            self._compare(work, held, watermark, fact)
-
     def _quarantine(self, held: Held, wrong: Exception) -> None:
-        """Set a person aside whose fold raised. Many within a minute are a bad deployment: `BreakerOpened`."""
-        held.is_quarantined = True
+        """A person's fold raised. Many within a minute are a bad deployment: `BreakerOpened`."""
         log.error("fold failed", partition=held.partition, error=type(wrong).__name__, exc_info=wrong)
         now = time.monotonic()
         lately = self.failures.setdefault(held.partition, {})
@@ -326,21 +275,6 @@ class Projecting:
         if len(lately) >= FAILURES_A_MINUTE:
             lately.clear()
             raise BreakerOpened(held.partition, type(wrong).__name__)
-
-    def _compare(self, work: Work, held: Held, watermark: datetime, cause: Recorded | None) -> None:
-        person = held.person
-        if held.is_quarantined:
-            work.touched.setdefault(person, Touched())
-            return
-        touched, changed, alerts = held.compare(watermark)
-        if (before := work.touched.get(person)) is None:
-            work.touched[person] = touched
-        else:
-            before.add(touched)
-        if changed:
-            work.changed.setdefault(person, set()).update(changed)
-        for said in alerts if self._speaks else ():
-            self._say(work, held, said, watermark, cause)
 
     def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
         envelope = alert(held.file, said, at, cause)
@@ -353,46 +287,6 @@ class Projecting:
         raised_at = at if said.act == "raised" else None
         row = (held.file.tenant, said.id, held.file.patient, now.n, now.level, now.is_raised, at, said.cause, raised_at)
         work.changes.announced.append(row)
-
-    def _note_fact(self, work: Work, held: Held, before: Recorded | None, fact: Recorded, *, is_conflict: bool) -> None:
-        """What the timeline has to learn of a fact: new, the same again, or another content for the same identity."""
-        changes, person = work.changes, held.person
-        key = (held.file.tenant, held.file.patient, *fact.identity)
-        if held.file.is_erased(fact):
-            work.erased.setdefault(person, []).append(fact)
-        elif before is None:
-            changes.facts.append(
-                (
-                    *key,
-                    fact.type,
-                    fact.occurred_at,
-                    fact.recorded_at,
-                    held.partition,
-                    fact.data is not None,
-                    False,
-                    fact.raw,
-                )
-            )
-        elif held.file.known[fact.identity] is fact:
-            changes.replaced.append(
-                (*key, fact.type, fact.occurred_at, fact.recorded_at, fact.data is not None, fact.raw)
-            )
-        if is_conflict:
-            changes.conflicting.append(key)
-        if (
-            isinstance(fact.data, PatientErased) and held.file.erased_until is not None
-        ):  # else another copy of it counts
-            work.erased.setdefault(person, []).extend(
-                one for one in held.file.known.values() if held.file.is_erased(one)
-            )
-            changes.tombstones.append((held.file.tenant, held.file.patient, held.file.erased_until))
-
-    def _note_correction(self, work: Work, fact: Recorded) -> None:
-        if isinstance(fact.data, PatientMerged | FactVoided):
-            is_merge = isinstance(fact.data, PatientMerged)
-            digest = hashlib.sha256(fact.raw).digest()
-            work.changes.corrections.append((fact.tenant, fact.subject, digest, is_merge, fact.raw))
-            work.remerged.add(fact.tenant)
 
     # -- other partitions, and time ----------------------------------------------------------------------------------------
 
@@ -444,7 +338,7 @@ class Projecting:
                 held = work.held[now]
                 watermark = self.positions[held.partition].watermark
                 fact = decoded(raw)
-                self._apply(work, held, fact, watermark or fact.recorded_at)
+                work.apply(held, fact, watermark or fact.recorded_at)
                 if conflicting and fact.identity not in held.file.conflicts:
                     held.file.conflicts.add(fact.identity)
                     work.changes.conflicting.append((*now, *fact.identity))
@@ -453,9 +347,9 @@ class Projecting:
         for held in work.held.values():
             watermark = self.positions[held.partition].watermark
             if watermark is not None:
-                self._pass(work, held, watermark)
+                work.advance(held, watermark)
             elif held.newest is not None:  # time has not begun in this partition: nothing can fall due yet
-                self._compare(work, held, held.newest, None)
+                work.compare(held, held.newest, None)
 
     async def _regroup(self, connection: Connection, work: Work, held: Held) -> None:
         """Some facts of this person have become somebody else's: hand them over, and fold the rest anew."""
@@ -471,11 +365,7 @@ class Projecting:
         for fact in leaving:
             now = (file.tenant, renamed.get((file.tenant, fact.subject), fact.subject))
             work.changes.inbox.append((self._home(now), *now, fact.raw, fact.identity in file.conflicts))
-        gone = {fact.identity for fact in leaving}
-        work.changes.facts = [row for row in work.changes.facts if not (row[:2] == person and tuple(row[2:5]) in gone)]
-        file.leave(gone)
-        if file.watermark is not None:
-            self._compare(work, held, file.watermark, None)
+        work.leave(held, leaving)
 
     async def _merge_people(self, connection: Connection, work: Work) -> None:
         """Judge all merges of a tenant in history order, and have those persons regrouped whose facts have moved."""
@@ -519,8 +409,7 @@ class Projecting:
         if work.remerged:
             await tables.write_corrections(connection, self._schema, work.changes)
             await self._merge_people(connection, work)
-        for person, touched in work.touched.items():
-            person_rows(work.changes, work.held[person], touched, work.changed.get(person, set()))
+        work.rows()
         for person in work.erased if self._speaks else ():
             await tables.erase_unsaid(connection, person)
         await tables.write(connection, self._schema, work.changes)

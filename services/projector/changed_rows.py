@@ -1,22 +1,21 @@
 """From what a batch found to the rows it writes, in the order of the columns of services/tables_projector."""
 
 import hashlib
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
 from events.envelope import Recorded, parsed
-from events.identity import canonical
+from events.identity import canonical, unreadable
 from projections.findings import department_of
 from projections.patient import PatientFile, Touched
 from projections.rows import case_row, claim_row, contact_row, patient_row
 from projections.saying import reason_rows
-from services import tables_projector as tables
+from services.projector.changes import Changes
 from services.projector.held import Held
-from services.projector.records import Parked, appended_at
-from services.tables_projector import Changes
 
 
-def person_rows(changes: Changes, held: Held, touched: Touched, changed: set[str]) -> None:
+def person_rows(changes: Changes, held: Held, touched: Touched, changed: AbstractSet[str]) -> None:
     """The rows of a person that a batch changed."""
     file = held.file
     last = file.facts[-1].occurred_at if file.facts else None
@@ -82,16 +81,15 @@ def _claim(file: PatientFile, name: str, now: datetime | None) -> tuple[Any, ...
     )  # fmt: skip
 
 
-def parked_row(one: Parked) -> tuple[Any, ...]:
-    record = one.record
-    headers = [[name, None if value is None else value.hex()] for name, value in record.headers]
-    return (
-        record.partition, record.offset, one.digest, one.code, one.field, one.rule, one.tenant, one.subject, record.key,
-        record.value, headers, appended_at(record),
-    )  # fmt: skip
-
-
 def erased_row(fact: Recorded, *, is_conflict: bool) -> tuple[Any, ...]:
     content = hashlib.sha256(canonical(parsed(fact.raw))).digest()
     unknown = None if fact.data is not None else fact.type
-    return (fact.tenant, fact.subject, tables.identity_digest(fact), fact.recorded_at, content, unknown, is_conflict)
+    return (
+        fact.tenant,
+        fact.subject,
+        unreadable(fact.tenant, *fact.identity),
+        fact.recorded_at,
+        content,
+        unknown,
+        is_conflict,
+    )

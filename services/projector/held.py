@@ -9,8 +9,7 @@ from events.envelope import Recorded
 from projections.announcing import Announced, Shown, ToSay, shown, to_say
 from projections.findings import Finding, findings
 from projections.patient import PatientFile, Touched
-
-Person = tuple[str, str]
+from services.projector.changes import Person
 
 
 @dataclass(slots=True)

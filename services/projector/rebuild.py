@@ -16,7 +16,8 @@ from projections.policy import Policy
 from services import tables_projector as tables
 from services.log import MAX_RECORD, Record, end_offsets, first_offsets, full_batch, partition_of
 from services.projector.batch import Projecting
-from services.projector.held import Memory, Person
+from services.projector.changes import Person
+from services.projector.held import Memory
 from services.projector.records import Reader
 from services.tables import (
     Connection,

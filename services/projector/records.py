@@ -86,6 +86,15 @@ def parked(record: Record, code: str, field: str, rule: str) -> Parked:
     )
 
 
+def parked_row(one: Parked) -> tuple[Any, ...]:
+    record = one.record
+    headers = [[name, None if value is None else value.hex()] for name, value in record.headers]
+    return (
+        record.partition, record.offset, one.digest, one.code, one.field, one.rule, one.tenant, one.subject, record.key,
+        record.value, headers, appended_at(record),
+    )  # fmt: skip
+
+
 def stated(value: bytes) -> dict[str, Any]:
     """What a bad record says all the same."""
     try:

@@ -1,0 +1,140 @@
+"""What one batch is busy with: facts into files, files into what changed and what is to be said. Without a server. DESIGN section 4."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from events.envelope import Recorded
+from events.identity import unreadable
+from events.patients import FactVoided, PatientErased, PatientMerged
+from projections.announcing import ToSay
+from projections.patient import Touched
+from services.projector.changed_rows import person_rows
+from services.projector.changes import Changes, Person
+from services.projector.held import Held
+
+Say = Callable[[Held, ToSay, datetime, Recorded | None], None]
+Failed = Callable[[Held, Exception], None]
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Work:
+    """One batch's work in memory. `say` is called for each alert that is due, with the fact that caused it;
+    `failed` for each person whose fold raised: they are set aside, and the others go on.
+    """
+
+    say: Say | None
+    failed: Failed
+    changes: Changes = field(default_factory=Changes)
+    held: dict[Person, Held] = field(default_factory=dict)
+    touched: dict[Person, Touched] = field(default_factory=dict)
+    changed: dict[Person, set[str]] = field(default_factory=dict)
+    erased: dict[Person, list[Recorded]] = field(default_factory=dict)
+    remerged: set[str] = field(default_factory=set)
+
+    def apply(self, held: Held, fact: Recorded, watermark: datetime) -> None:
+        """One fact of one person, and what is found of them after it."""
+        file = held.file
+        if held.erased and self._is_known_erased(held, fact):
+            return
+        identity = fact.identity
+        before = file.known.get(identity)
+        conflicted = identity in file.conflicts
+        held.note(fact)
+        try:
+            file.apply(fact)
+        except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
+            self._set_aside(held, wrong)
+        self._note_fact(held, before, fact, is_conflict=not conflicted and identity in file.conflicts)
+        if held.is_quarantined or not held.is_quiet:
+            self.compare(held, watermark, fact)
+
+    def advance(self, held: Held, watermark: datetime) -> None:
+        """Let a person's deadlines fire up to the batch's last watermark, once all of their facts in it are in.
+
+        Those between two of their facts have fired in order already; firing the rest after every fact would fold an
+        imported history anew for each of its rows.
+        """
+        if held.is_quarantined:
+            return
+        try:
+            held.file.advance(watermark)
+        except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
+            self._set_aside(held, wrong)
+        self.compare(held, watermark, None)
+
+    def compare(self, held: Held, watermark: datetime, cause: Recorded | None) -> None:
+        """What is found of a person now, against what was found before."""
+        person = held.person
+        if held.is_quarantined:
+            self.touched.setdefault(person, Touched())
+            return
+        touched, changed, alerts = held.compare(watermark)
+        before = self.touched.get(person)
+        if before is None:
+            self.touched[person] = touched
+        else:
+            before.add(touched)
+        if changed:
+            self.changed.setdefault(person, set()).update(changed)
+        if self.say is not None:
+            for said in alerts:
+                self.say(held, said, watermark, cause)
+
+    def note_correction(self, fact: Recorded) -> None:
+        """Merges and voids are kept: all of a tenant's are judged together."""
+        if isinstance(fact.data, (PatientMerged, FactVoided)):
+            digest = hashlib.sha256(fact.raw).digest()
+            is_merge = isinstance(fact.data, PatientMerged)
+            self.changes.corrections.append((fact.tenant, fact.subject, digest, is_merge, fact.raw))
+            self.remerged.add(fact.tenant)
+
+    def leave(self, held: Held, leaving: list[Recorded]) -> None:
+        """Some facts have become another person's: what the batch would have written of them goes with them."""
+        gone = {fact.identity for fact in leaving}
+        self.changes.facts = [
+            row for row in self.changes.facts if not (row[:2] == held.person and tuple(row[2:5]) in gone)
+        ]
+        held.file.leave(gone)
+        if held.file.watermark is not None:
+            self.compare(held, held.file.watermark, None)
+
+    def rows(self) -> None:
+        """The rows of everybody the batch touched."""
+        for person, touched in self.touched.items():
+            person_rows(self.changes, self.held[person], touched, self.changed.get(person, NOTHING))
+
+    def _set_aside(self, held: Held, wrong: Exception) -> None:
+        held.is_quarantined = True
+        self.failed(held, wrong)
+
+    def _is_known_erased(self, held: Held, fact: Recorded) -> bool:
+        """Whether the copy of a fact that counts is erased; this one may contradict it, and is counted, no more."""
+        kept = held.erased.get(unreadable(fact.tenant, fact.subject, fact.source, fact.id))
+        if kept is None or kept > fact.recorded_at:
+            return False
+        self.erased.setdefault(held.person, []).append(fact)
+        self.touched.setdefault(held.person, Touched())
+        return True
+
+    def _note_fact(self, held: Held, before: Recorded | None, fact: Recorded, *, is_conflict: bool) -> None:
+        """What the timeline has to learn of a fact: new, the same again, or another content for the same identity."""
+        changes, file = self.changes, held.file
+        key = (file.tenant, file.patient, fact.subject, fact.source, fact.id)
+        if file.is_erased(fact):
+            self.erased.setdefault(held.person, []).append(fact)
+        elif before is None:
+            times = (fact.type, fact.occurred_at, fact.recorded_at)
+            changes.facts.append((*key, *times, held.partition, fact.data is not None, False, fact.raw))
+        elif file.known[fact.identity] is fact:
+            times = (fact.type, fact.occurred_at, fact.recorded_at)
+            changes.replaced.append((*key, *times, fact.data is not None, fact.raw))
+        if is_conflict:
+            changes.conflicting.append(key)
+        until = file.erased_until
+        if isinstance(fact.data, PatientErased) and until is not None:  # else another copy of it counts
+            gone = [one for one in file.known.values() if file.is_erased(one)]
+            self.erased.setdefault(held.person, []).extend(gone)
+            changes.tombstones.append((file.tenant, file.patient, until))
