@@ -17,7 +17,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 # The folds as machine code; without a compiler they are interpreted, and that is said.
-$(NATIVE): $(READY) deploy/native.py events/native.py $(wildcard projections/*.py events/envelope.py events/identity.py services/projector/*.py)
+$(NATIVE): $(READY) deploy/native.py events/native.py $(wildcard events/*.py projections/*.py services/projector/*.py)
 	@$(BIN)/python -m deploy.native
 	@touch $(NATIVE)
 

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from events.fields import Data, instant, is_storable
+from events.fields import Data, is_storable
+from events.times import instant
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
 FORESIGHT: Final = timedelta(minutes=5)

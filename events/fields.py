@@ -1,8 +1,7 @@
 """The kinds of value a fact may carry, each with its one rule. EVENTS section 1."""
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,41 +13,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-PLAIN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3}(?:\d{3})?)?Z")
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
-FIRST_YEAR, LAST_YEAR = 1901, 2199
-
-
-def instant(value: object) -> datetime:
-    """An RFC 3339 text with an offset, as UTC. A time without an offset, or outside 1900-2200, is refused."""
-    if isinstance(value, str) and PLAIN.fullmatch(value):
-        found = datetime.fromisoformat(value)  # its zone is UTC itself
-        if FIRST_YEAR <= found.year <= LAST_YEAR:
-            return found
-    if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    if not isinstance(value, str) or not RFC3339.fullmatch(value):
-        msg = "must be an RFC 3339 time with an offset, as in 2026-03-02T09:14:07+01:00"
-        raise ValueError(msg)
-    found = datetime.fromisoformat(value if value[10] == "T" and value[-1] != "z" else value.upper())
-    if not FIRST_YEAR <= found.year <= LAST_YEAR:
-        msg = f"must lie between {FIRST_YEAR} and {LAST_YEAR}"
-        raise ValueError(msg)
-    return found if found.tzinfo is UTC else found.astimezone(UTC)
-
-
-def moment(value: object) -> datetime | date:
-    """An instant, or a bare date, whose start or end the jurisdiction's zone decides. DOMAIN section 4, times in data."""
-    if isinstance(value, str) and DAY.fullmatch(value):
-        found = date.fromisoformat(value)
-        if not FIRST_YEAR <= found.year <= LAST_YEAR:
-            msg = f"must lie between {FIRST_YEAR} and {LAST_YEAR}"
-            raise ValueError(msg)
-        return found
-    if type(value) is date:
-        return value
-    return instant(value)
+from events.times import instant, moment
 
 
 def without_nul(value: str) -> str:

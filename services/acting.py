@@ -10,7 +10,7 @@ import uuid_utils
 
 from events.catalogue import accepted
 from events.envelope import Refused, partition_key, written
-from events.fields import instant
+from events.times import instant
 from services.log import LogWriter, Outgoing, Written
 from services.settings import EVENTS
 

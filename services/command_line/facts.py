@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from events.catalogue import decoded
 from events.envelope import Refused, parsed
-from events.fields import instant
+from events.times import instant
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy

@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from events.fields import instant
+from events.times import instant
 from projections.announcing import severity
 from projections.findings import department_of, findings
 from projections.patient import PatientFile

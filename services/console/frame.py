@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from events.fields import instant as read_instant
+from events.times import instant as read_instant
 from services import tables_query as tables
 from services import tables_system
 from services.bells import Bells

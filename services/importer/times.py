@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from events.fields import FIRST_YEAR, LAST_YEAR
+from events.times import FIRST_YEAR, LAST_YEAR
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T](\d{1,2}):(\d\d)(?::(\d\d))?)?")

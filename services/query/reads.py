@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from events.fields import instant
+from events.times import instant
 from projections.rows import Row, case_row, claim_row, finding_row, patient_row, stamp
 from projections.saying import reason_rows
 from services import reading
