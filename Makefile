@@ -48,7 +48,6 @@ faults: $(NATIVE)
 
 bench: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.bench
-	$(BIN)/python -m tests.benchmarks.intake
 	$(BIN)/python -m tests.benchmarks.alerting
 
 pages: $(NATIVE)

@@ -1,6 +1,6 @@
 """The line on real servers, step by step: facts to Kafka, records to the projector's transaction, tables to an export."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -46,11 +46,11 @@ class Line:
         await found.take(range(self.partitions))
         return found
 
-    async def publish(self, lines: Sequence[bytes]) -> None:
+    async def publish(self, lines: Iterable[bytes]) -> publishing.Published:
         """Facts to Kafka as `parcours publish` writes them."""
         writer = LogWriter(self.kafka)
         try:
-            await publishing.publish(writer, lines, self.partitions, self.policy, lambda _: None, self.topic)
+            return await publishing.publish(writer, lines, self.partitions, self.policy, lambda _: None, self.topic)
         finally:
             await writer.close()
 

@@ -323,26 +323,28 @@ class Projecting:
     ) -> None:
         persons = {(tenant, person): number for _, number, tenant, person, *_ in waiting}
         persons |= {person: self._home(person) for person in due}
-        subjects = list(persons)
-        renamed = await tables.aliases(connection, self._schema, subjects)
+        facts = {number: decoded(raw) for number, *_, raw, _ in waiting if raw is not None}
+        subjects = {(fact.tenant, fact.subject) for fact in facts.values()}
+        renamed = await tables.aliases(connection, self._schema, sorted(subjects))
         await self._load(connection, work, persons)
         if waiting:
-            await self._recall_erased(connection, work, subjects)
+            await self._recall_erased(connection, work, list(persons))
         for number, _, tenant, person, raw, conflicting in waiting:
             work.changes.taken.append(number)
             if raw is None:
                 await self._regroup(connection, work, work.held[tenant, person])
                 continue
-            now = (tenant, renamed.get((tenant, person), person))
+            fact = facts[number]
+            # whose it is now: on the way, the person it was sent to may have become another's, and its own subject not
+            now = (tenant, renamed.get((tenant, fact.subject), fact.subject))
             if now in work.held:
                 held = work.held[now]
                 watermark = self.positions[held.partition].watermark
-                fact = decoded(raw)
                 work.apply(held, fact, watermark or fact.recorded_at)
                 if conflicting and fact.identity not in held.file.conflicts:
                     held.file.conflicts.add(fact.identity)
                     work.changes.conflicting.append((*now, *fact.identity))
-            else:  # moved on while it waited
+            else:
                 work.changes.inbox.append((self._home(now), *now, raw, conflicting))
         for held in work.held.values():
             watermark = self.positions[held.partition].watermark

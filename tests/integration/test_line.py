@@ -7,7 +7,7 @@ import pytest
 from events.identity import alert_id
 from projections.policy import policy
 from services.instance import Servers
-from services.log import Outgoing
+from services.log import Outgoing, partition_of
 from services.tables_projector import FenceLost
 from tests.builders import DAY, MONDAY, Said, answered, fold_lines, lines, received, registered, said, tick, worked
 from tests.conftest import opened_line
@@ -309,3 +309,38 @@ async def test_an_erasure_that_contradicts_an_earlier_fact_of_its_name_erases_no
     found = await line.export()
     assert {case["patient"] for case in found["cases"]} == {"p1", "p2"}
     assert found["errors"]["conflicting_ids"] == 1
+
+
+async def test_a_fact_that_is_still_under_way_when_its_merge_is_undone_finds_its_own_person(line: Line) -> None:
+    """The owners of three partitions, each at its own pace: a fact waits for the second person while the first leaves the third."""
+    homes: dict[int, str] = {}
+    for number in range(50):
+        homes.setdefault(partition_of(f"north|p{number}".encode(), line.partitions), f"p{number}")
+    (one, first), (two, second), (three, third) = list(homes.items())[:3]
+    owners = {number: await line.projector(f"owner-{number}") for number in (one, two, three)}
+    for number, owner in owners.items():
+        await owner.take([number])
+    log: list[bytes] = []
+
+    async def hears(number: int, fact: Said) -> None:
+        log.extend(new := lines(fact.of(homes[number], "north").on(MONDAY + len(log) * DAY)))
+        await line.publish(new)
+        at = owners[number].positions[number].next_offset
+        some = [found for found in await line.records() if found.partition == number and found.offset >= at]
+        await owners[number].project({number: some})
+
+    await hears(one, said("patient.merged", into=second).named("m1"))
+    await owners[one].settle()
+    await hears(one, worked("A").named("under-way"))
+    await hears(two, said("patient.merged", into=third).named("m2"))
+    await hears(one, said("fact.voided", fact="m1", reason="two people").named("v1"))
+    await owners[three].settle()  # the third person has nothing of the first yet
+    await owners[two].settle()  # hands on what was waiting for the second
+    await owners[three].settle()
+    for _ in range(2):
+        for owner in owners.values():
+            await owner.settle()
+
+    found, expected = await line.export(), fold_lines(log, line.policy)
+    assert [(row["patient"], row["path"]) for row in found["cases"]] == [(first, ["A"])]
+    assert found["patients"] == expected["patients"]
