@@ -46,6 +46,16 @@ class Line:
         await found.take(range(self.partitions))
         return found
 
+    async def forget(self, topic: str | None = None) -> None:
+        """New tables, and nothing said, as if nothing had been read; of the same topic, or of a new one."""
+        self.topic = topic or self.topic
+        await ensure_topics(self.kafka, [self.topic], self.partitions)
+        async with self.pool.acquire() as connection:
+            await connection.execute("update parcours.generation set state = 'old' where state = 'active'")
+            await connection.execute("truncate parcours.announced, parcours.outbox cascade")
+            self.generation = await create_generation(connection, self.policy, self.topic, self.partitions, active=True)
+        self.projecting = await self.projector()
+
     async def publish(self, lines: Iterable[bytes]) -> publishing.Published:
         """Facts to Kafka as `parcours publish` writes them."""
         writer = LogWriter(self.kafka)

@@ -16,11 +16,12 @@ from pathlib import Path
 from random import Random
 
 from projections.policy import Policy
+from projections.rows import Row
 from services.instance import Servers
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from tests.builders import fold_lines
-from tests.faults.plan import Tally, endure, log_of
+from tests.faults.plan import Tally, at_their_own_pace, endure, log_of, merges_of
 from tests.faults.stories import Story
 from tests.faults.world import world
 from tests.line import Line
@@ -39,12 +40,28 @@ async def one_seed(servers: Servers, seed: int, tally: Tally) -> list[str]:
     async with connected(f"{base}/fault_{seed}", "faults") as connection:
         await ensure_base(connection)
     log = log_of(random, random.randrange(100, 300))
+    odd: list[str] = []
     async with Line(servers.kafka_address, f"{base}/fault_{seed}", f"faults-{seed}-{os.getpid()}", 4, Policy()) as line:
         await line.publish(log)
         await endure(line, random, log, tally)
-        expected, found = fold_lines(log, line.policy), await line.export()
+        odd += differences(log, await line.export())
+        await line.forget()
+        await at_their_own_pace(line, random)
+        odd += [f"{name} (several owners)" for name in differences(log, await line.export())]
+        apart = merges_of(random, 80)
+        await line.forget(f"merges-{seed}-{os.getpid()}")
+        await line.publish(apart)
+        await at_their_own_pace(line, random)
+        odd += [f"{name} (people merged and apart)" for name in differences(apart, await line.export())]
+        tally.faults["several owners, each at its own pace"] += 2
     async with connected(servers.postgres_url, "faults") as connection:
         await connection.execute(f"drop database fault_{seed} with (force)")
+    return odd
+
+
+def differences(log: list[bytes], found: Row) -> list[str]:
+    """What of an export is not what the log folds to."""
+    expected = fold_lines(log, Policy())
     return [name for name in NAMES if found[name] != expected[name]]
 
 

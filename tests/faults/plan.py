@@ -14,6 +14,7 @@ from asyncpg.transaction import Transaction
 
 from services.log import Record
 from services.projector.batch import Projecting
+from services.tables import TRANSIENT
 from services.tables_projector import FenceLost
 from tests.builders import Said, lines, said, tick, worked
 from tests.line import Line
@@ -70,6 +71,21 @@ def log_of(random: Random, size: int) -> list[bytes]:
     ]
 
 
+def merges_of(random: Random, size: int) -> list[bytes]:
+    """Few people who are one and apart again all the time, each merge and each undoing soon after the other."""
+    told: list[Said] = []
+    for number in range(size):
+        fact = worked(random.choice("ABC"), case=random.choice(("c1", "c2"))).of(random.choice(PATIENTS), "north")
+        kind = random.random()
+        if kind < 0.12:
+            fact = said("patient.merged", into=random.choice(PATIENTS)).of(fact.patient, "north")
+        told.append(fact.named(f"m-{number}" if kind < 0.12 else f"w-{number}"))
+        if kind < 0.12 and random.random() < 0.7:
+            undone = said("fact.voided", fact=f"m-{number}", reason="two people").of(fact.patient, "north")
+            told.append(undone.named(f"v-{number}"))
+    return lines(*told, tick("2026-09-01T00:00:00Z"))
+
+
 @asynccontextmanager
 async def fault(kind: str) -> AsyncIterator[None]:
     """One fault, armed for one batch."""
@@ -119,6 +135,41 @@ async def endure(line: Line, random: Random, log: list[bytes], tally: Tally) -> 
         await _one_batch(line, batch, kind, tally)
         tally.worst_recovery = max(tally.worst_recovery, time.monotonic() - started)
     await line.projecting.settle()
+
+
+async def at_their_own_pace(line: Line, random: Random) -> None:
+    """Several owners at once, each of some of the partitions, until the tables hold everything and nothing is under way."""
+    records = await line.records()
+    numbers = list(range(line.partitions))
+    random.shuffle(numbers)
+    owners = random.randrange(2, line.partitions + 1)
+    while True:
+        await asyncio.gather(*(_own(line, records, numbers[n::owners], Random(random.random())) for n in range(owners)))
+        left = await line.fetch("select count(*) as n from parcours.inbox")
+        if not left[0]["n"]:
+            return
+
+
+async def _own(line: Line, records: list[Record], mine: list[int], random: Random) -> None:
+    work = await line.projector(f"owner of {mine}")
+    await work.take(mine)
+    reads, rests = random.choice((0.3, 0.6, 0.9)), random.choice((0, 0.002, 0.02, 0.1))
+    while True:
+        waiting = [r for r in records if r.partition in mine and r.offset >= work.positions[r.partition].next_offset]
+        if waiting and random.random() < reads:
+            number = random.choice([record.partition for record in waiting])
+            some = [record for record in waiting if record.partition == number][: random.randrange(1, 30)]
+            step = work.project({number: some})
+        else:
+            step = work.settle()
+        try:
+            await step
+        except TRANSIENT:  # two owners in each other's way: what was not committed is done again
+            work = await line.projector(f"owner of {mine}")
+            await work.take(mine)
+        if not waiting:
+            return
+        await asyncio.sleep(random.random() * rests)
 
 
 async def _one_batch(line: Line, batch: dict[int, list[Record]], kind: str, tally: Tally) -> None:
