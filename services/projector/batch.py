@@ -17,6 +17,7 @@ from projections.patient import PatientFile
 from projections.people import people
 from projections.rows import effective_merges
 from projections.saying import alert
+from services import tables_people
 from services import tables_projector as tables
 from services.log import Record, partition_of
 from services.projector.changed_rows import erased_row
@@ -168,7 +169,7 @@ class Projecting:
             (one.tenant, one.subject)
             for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK
         }  # fmt: skip
-        renamed = await tables.aliases(connection, self._schema, list(subjects)) if subjects else {}
+        renamed = await tables_people.aliases(connection, self._schema, list(subjects)) if subjects else {}
         theirs: dict[Person, list[Seen]] = {}
         ours: dict[Person, int] = {}
         until: dict[int, datetime | None] = {}
@@ -223,9 +224,9 @@ class Projecting:
                 work.held[person] = held
         if missing:
             stored = await tables.timelines(connection, self._schema, missing)
-            buried = await tables.tombstones(connection, self._schema, missing)
+            buried = await tables_people.tombstones(connection, self._schema, missing)
             known = list(stored)
-            digests = await tables.erased(connection, self._schema, missing)
+            digests = await tables_people.erased(connection, self._schema, missing)
             seen = await tables.shown(connection, self._schema, known) if known else {}
             stale = await tables.overdue(connection, self._schema, known) if known else set()
             said = await tables.said(connection, missing)
@@ -240,7 +241,7 @@ class Projecting:
 
     async def _recall_erased(self, connection: Connection, work: Work, persons: Sequence[Person]) -> None:
         """What those who have become these persons were erased of: a copy that comes late must not bring it back."""
-        digests = await tables.erased(connection, self._schema, persons)
+        digests = await tables_people.erased(connection, self._schema, persons)
         for person, found in digests.items():
             work.held[person].erased |= found
 
@@ -325,7 +326,7 @@ class Projecting:
         persons |= {person: self._home(person) for person in due}
         facts = {number: decoded(raw) for number, *_, raw, _ in waiting if raw is not None}
         subjects = {(fact.tenant, fact.subject) for fact in facts.values()}
-        renamed = await tables.aliases(connection, self._schema, sorted(subjects))
+        renamed = await tables_people.aliases(connection, self._schema, sorted(subjects))
         await self._load(connection, work, persons)
         if waiting:
             await self._recall_erased(connection, work, list(persons))
@@ -357,13 +358,12 @@ class Projecting:
         """Some facts of this person have become somebody else's: hand them over, and fold the rest anew."""
         file, person = held.file, held.person
         subjects = sorted({fact.subject for fact in file.known.values()} | {file.patient})
-        renamed = await tables.aliases(connection, self._schema, [(file.tenant, subject) for subject in subjects])
+        renamed = await tables_people.aliases(
+            connection, self._schema, [(file.tenant, subject) for subject in subjects]
+        )
         leaving = [f for f in file.known.values() if renamed.get((file.tenant, f.subject), f.subject) != file.patient]
         if leaving:
-            await connection.executemany(
-                f"delete from {self._schema}.timeline where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
-                [(*person, *fact.identity) for fact in leaving],
-            )
+            await tables_people.leave(connection, self._schema, person, leaving)
         for fact in leaving:
             now = (file.tenant, renamed.get((file.tenant, fact.subject), fact.subject))
             work.changes.inbox.append((self._home(now), *now, fact.raw, fact.identity in file.conflicts))
@@ -372,35 +372,15 @@ class Projecting:
     async def _merge_people(self, connection: Connection, work: Work) -> None:
         """Judge all merges of a tenant in history order, and have those persons regrouped whose facts have moved."""
         for tenant in sorted(work.remerged):
-            await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 7202))", tenant)
-            rows = await connection.fetch(
-                f"select raw from {self._schema}.correction c where tenant = $1 and subject in"
-                f" (select subject from {self._schema}.correction where tenant = $1 and is_merge)",
-                tenant,
-            )
-            who = people(effective_merges(tenant, [decoded(row["raw"]) for row in rows], self._policy))
+            await tables_people.lock_merges(connection, tenant)
+            raws = await tables_people.corrections(connection, self._schema, tenant)
+            who = people(effective_merges(tenant, [decoded(raw) for raw in raws], self._policy))
             now = {subject: who.person(subject) for subject in who.into}
-            before = {
-                row["subject"]: row["person"]
-                for row in await connection.fetch(
-                    f"select subject, person from {self._schema}.alias where tenant = $1", tenant
-                )
-            }
-            await connection.execute(
-                f"insert into {self._schema}.merge_cycles (tenant, cycles) values ($1, $2)"
-                " on conflict (tenant) do update set cycles = excluded.cycles",
-                tenant, who.cycles,
-            )  # fmt: skip
-            if now == before:
-                continue
+            before = await tables_people.persons(connection, self._schema, tenant)
+            await tables_people.set_merge_cycles(connection, self._schema, tenant, who.cycles)
             moved = {subject for subject in now.keys() | before.keys() if now.get(subject) != before.get(subject)}
-            await connection.execute(
-                f"delete from {self._schema}.alias where tenant = $1 and subject = any($2)", tenant, list(moved)
-            )
-            await connection.executemany(
-                f"insert into {self._schema}.alias (tenant, subject, person) values ($1, $2, $3)",
-                [(tenant, subject, now[subject]) for subject in moved if subject in now],
-            )
+            if moved:
+                await tables_people.set_persons(connection, self._schema, tenant, moved, now)
             for person in sorted({before.get(subject, subject) for subject in moved}):
                 work.changes.inbox.append((self._home((tenant, person)), tenant, person, None, False))
 
@@ -409,15 +389,15 @@ class Projecting:
     async def _finish(self, connection: Connection, work: Work) -> None:
         started = time.perf_counter()
         if work.remerged:
-            await tables.write_corrections(connection, self._schema, work.changes)
+            await tables_people.write_corrections(connection, self._schema, work.changes)
             await self._merge_people(connection, work)
         work.rows()
         for person in work.erased if self._speaks else ():
-            await tables.erase_unsaid(connection, person)
+            await tables_people.erase_unsaid(connection, person)
         await tables.write(connection, self._schema, work.changes)
         for person, facts in work.erased.items():
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
-            await tables.erase_facts(connection, self._schema, facts, person[1], rows)
+            await tables_people.erase_facts(connection, self._schema, facts, person[1], rows)
             until = work.held[person].file.erased_until
-            await tables.erase_elsewhere(connection, self._schema, person, facts, rows, until)
+            await tables_people.erase_elsewhere(connection, self._schema, person, facts, rows, until)
         self.spent.write += time.perf_counter() - started

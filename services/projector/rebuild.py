@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from events.envelope import partition_key
 from projections.policy import Policy
+from services import tables_generations as saved
 from services import tables_projector as tables
 from services.log import MAX_RECORD, Record, end_offsets, first_offsets, full_batch, partition_of
 from services.projector.batch import Projecting
@@ -27,7 +28,6 @@ from services.tables import (
     active_generation,
     create_generation,
     generations,
-    sql,
 )
 
 AT_ONCE = 4_000
@@ -54,7 +54,7 @@ async def begin(one: Rebuilding, policy: Policy, *, resume: bool) -> Generation:
             if not unfinished:
                 raise NoGeneration("there is no unfinished rebuild to go on with")
             return unfinished[-1]
-        partitions = await connection.fetchval("select count(*) from parcours.checkpoint")
+        partitions = await saved.partitions(connection)
         await _check_log(one)
         return await create_generation(connection, policy, one.topic, partitions, active=False)
 
@@ -72,11 +72,7 @@ async def _check_log(one: Rebuilding) -> None:
 async def index(one: Rebuilding, made: Generation) -> None:
     """The secondary indexes, once everything is in: built at once they cost a fraction."""
     async with one.pool.acquire() as connection:
-        await connection.execute("set lock_timeout = 0")
-        try:
-            await connection.execute(sql("generation_indexes", made.schema), timeout=None)
-        finally:
-            await connection.execute("set lock_timeout = '2s'")
+        await saved.build_indexes(connection, made)
 
 
 def projecting(one: Rebuilding, generation: Generation, partitions: int, *, speaks: bool) -> Projecting:
@@ -90,7 +86,7 @@ def projecting(one: Rebuilding, generation: Generation, partitions: int, *, spea
 async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]) -> Projecting:
     """Fold the log into a generation, from where it stands up to some offsets; it says nothing to anybody."""
     async with one.pool.acquire() as connection:
-        partitions = await connection.fetchval(f"select count(*) from {generation.schema}.checkpoint")
+        partitions = await saved.partitions(connection, generation.schema)
     work = projecting(one, generation, partitions, speaks=False)
     await work.take(until)
     left = {number: end for number, end in until.items() if work.positions[number].next_offset < end}
@@ -148,10 +144,7 @@ async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False, proc
 async def fill_in_processes(one: Rebuilding, made: Generation, until: Mapping[int, int], processes: int) -> None:
     """Partitions shared among processes of their own: each is a whole fold, only merged persons cross them."""
     async with one.pool.acquire() as connection:
-        at = {
-            row["partition"]: row["next_offset"]
-            for row in await connection.fetch(f"select partition, next_offset from {made.schema}.checkpoint")
-        }
+        at = await saved.reached(connection, made.schema)
     left = sorted(until, key=lambda number: at[number] - until[number])
     total = sum(max(0, until[number] - at[number]) for number in until)
     shares = [left[n::processes] for n in range(processes)]
@@ -204,33 +197,19 @@ async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Gener
 
 async def _switch(one: Rebuilding, made: Generation) -> Generation | None:
     async with one.pool.acquire() as connection, connection.transaction():
-        await connection.execute("set local lock_timeout = '2s'")
         old = await active_generation(connection)
-        if old is not None:
-            await connection.execute(f"select 1 from {old.schema}.checkpoint order by partition for update")
-            behind = await connection.fetchval(
-                f"select count(*) from {old.schema}.checkpoint o join {made.schema}.checkpoint n using (topic, partition)"
-                " where n.next_offset < o.next_offset"
-            )
-            if behind:
-                return None
-        await connection.execute("update parcours.generation set state = 'old' where state = 'active'")
-        await connection.execute("update parcours.generation set state = 'active' where id = $1", made.id)
+        if old is not None and await saved.is_behind(connection, made, old):
+            return None
+        await saved.activate(connection, made)
         await _have_said(connection, made)
-        await connection.execute(sql("views", made.schema))  # the last: readers wait for what has these locks
+        await saved.show(connection, made)
         return Generation(made.id, made.fold_version, made.policy, "active")
 
 
 async def _have_said(connection: Connection, made: Generation) -> None:
     """What the new tables find and nobody was told, and the reverse: their new owners look at those persons, and say it once."""
-    partitions = await connection.fetchval(f"select count(*) from {made.schema}.checkpoint")
-    rows = await connection.fetch(
-        "select distinct tenant, patient from (select coalesce(f.tenant, a.tenant) as tenant, coalesce(f.patient, a.patient) as patient"
-        f" from {made.schema}.finding f full join parcours.announced a on a.tenant = f.tenant and a.finding = f.id"
-        " where (coalesce(f.is_open, false) and not f.is_old) is distinct from coalesce(a.is_raised, false)"
-        " or (a.is_raised and f.level is distinct from a.level)) d order by tenant, patient"
-    )
-    persons = [(row["tenant"], row["patient"]) for row in rows]
+    partitions = await saved.partitions(connection, made.schema)
+    persons = await saved.unsaid(connection, made)
     at = [partition_of(partition_key(*person).encode(), partitions) for person in persons]
     await tables.look_again(
         connection, made.schema, [(number, *person) for number, person in zip(at, persons, strict=True)]
@@ -238,31 +217,6 @@ async def _have_said(connection: Connection, made: Generation) -> None:
 
 
 # -- comparing -------------------------------------------------------------------------------------------------------------
-
-COMPARED = {
-    "timeline": "subject, source, id, md5(raw), is_conflicting",
-    "patient": "partition, bounced, cases, claims, facts",
-    "case_path": "case_id, topic, path, handoffs, hops, distinct_departments, returns, direct_returns, alternation, sterile, carried,"
-    " level, bounced, state, department, since, substantive_answer_at",
-    "claim": "claim_id, case_id, jurisdiction, t0, state, is_over, unanswered, ladder, chases, answered_at, due_at, answered_late,"
-    " department, clocks",
-    "contact": "contact_id, at, topic, channel, department, case_id, courtesy",
-    "alert_act": "alert, fact, kind, at, by, until, reason",
-    "finding": "id, kind, case_id, claim_id, topic, department, level, is_open, opened_at",
-}
-Digests = dict[str, dict[Person, str]]
-
-
-async def digests(connection: Connection, schema: str) -> Digests:
-    """A digest of every person's rows, table by table."""
-    found: Digests = {}
-    for table, columns in COMPARED.items():
-        rows = await connection.fetch(
-            f"select tenant, patient, md5(string_agg(r, '|' order by r)) as digest from"
-            f" (select tenant, patient, row({columns})::text as r from {schema}.{table}) t group by tenant, patient"
-        )
-        found[table] = {(row["tenant"], row["patient"]): row["digest"] for row in rows}
-    return found
 
 
 @dataclass(slots=True)
@@ -286,22 +240,21 @@ async def verify(one: Rebuilding, url_connection: Connection) -> Verdict:
         active = await active_generation(url_connection)
         if active is None:
             raise NoGeneration("there are no read tables yet: parcours up")
-        rows = await url_connection.fetch("select partition, next_offset from parcours.checkpoint")
-        left = await url_connection.fetchval("select count(*) from parcours.inbox")
-        until = {row["partition"]: row["next_offset"] for row in rows}
-        before = await digests(url_connection, active.schema)
+        until = await saved.reached(url_connection)
+        left = await saved.on_their_way(url_connection)
+        before = await saved.digests(url_connection, active.schema)
     if left:
         raise NoGeneration(f"{left} facts are on their way between partitions: try again when they have arrived")
     aside = await begin(one, active.policy, resume=False)
     try:
         await fill(one, aside, until)
         async with one.pool.acquire() as connection:
-            after = await digests(connection, aside.schema)
+            after = await saved.digests(connection, aside.schema)
     finally:
         await drop(one.pool, aside.id)
     persons = {person for found in before.values() for person in found}
     verdict = Verdict(len(persons), sum(until.values()), time.monotonic() - started)
-    for table in COMPARED:
+    for table in saved.COMPARED:
         odd = {p for p in before[table].keys() | after[table].keys() if before[table].get(p) != after[table].get(p)}
         if odd:
             verdict.differences[table] = sorted(odd)
@@ -313,27 +266,14 @@ async def what_if(one: Rebuilding, policy: Policy) -> list[dict[str, Any]]:
     aside = await begin(one, policy, resume=False)
     try:
         async with one.pool.acquire() as connection:
-            rows = await connection.fetch("select partition, next_offset from parcours.checkpoint")
-        await fill(one, aside, {row["partition"]: row["next_offset"] for row in rows})
+            until = await saved.reached(connection)
+        await fill(one, aside, until)
         async with one.pool.acquire() as connection:
             active = await active_generation(connection)
             assert active is not None  # noqa: S101 - begin has read its checkpoints
-            found = await connection.fetch(_difference(active.schema, aside.schema))
+            return await saved.difference(connection, active.schema, aside.schema)
     finally:
         await drop(one.pool, aside.id)
-    return [dict(row) for row in found]
-
-
-def _difference(now: str, then: str) -> str:
-    return (
-        "select coalesce(n.tenant, o.tenant) as tenant, coalesce(n.id, o.id) as id, coalesce(n.kind, o.kind) as kind,"
-        " coalesce(n.patient, o.patient) as patient, o.level as level_now, n.level as level_then, o.is_open as open_now,"
-        " n.is_open as open_then, coalesce(n.reasons, o.reasons) as reasons,"
-        " case when o.id is null then 'appears' when n.id is null then 'vanishes' else 'changes' end as what"
-        f" from {now}.finding o full join {then}.finding n on o.tenant = n.tenant and o.id = n.id"
-        " where o.id is null or n.id is null or o.level is distinct from n.level or o.is_open <> n.is_open"
-        " order by what, kind, tenant, id"
-    )
 
 
 async def rollback(one: Rebuilding) -> Generation:
@@ -343,17 +283,16 @@ async def rollback(one: Rebuilding) -> Generation:
         if not old:
             raise NoGeneration("there is no older generation to go back to")
         before = old[-1]
-        await connection.execute("update parcours.generation set state = 'building' where id = $1", before.id)
+        await saved.reopen(connection, before)
     return await hand_over(one, Generation(before.id, before.fold_version, before.policy, "building"))
 
 
 async def drop(pool: Pool, number: int) -> None:
     """Remove a generation that is not the active one."""
     async with pool.acquire() as connection, connection.transaction():
-        state = await connection.fetchval("select state from parcours.generation where id = $1", number)
+        state = await saved.state_of(connection, number)
         if state is None:
             raise NoGeneration(f"there is no generation {number}")
         if state == "active":
             raise NoGeneration(f"generation {number} is the one in use")
-        await connection.execute(f"drop schema if exists g{int(number)} cascade")
-        await connection.execute("delete from parcours.generation where id = $1", number)
+        await saved.remove(connection, number)

@@ -1,0 +1,123 @@
+"""Generations of the read tables as Postgres has them: how far they have read, the switch, and what differs. DESIGN section 5."""
+
+from typing import Any
+
+from services.projector.changes import Person
+from services.tables import Connection, Generation, sql
+
+
+async def partitions(connection: Connection, schema: str = "parcours") -> int:
+    """How many partitions the tables know; of those in use, or of a generation's."""
+    return int(await connection.fetchval(f"select count(*) from {schema}.checkpoint"))
+
+
+async def reached(connection: Connection, schema: str = "parcours") -> dict[int, int]:
+    """The next offset of every partition."""
+    rows = await connection.fetch(f"select partition, next_offset from {schema}.checkpoint")
+    return {row["partition"]: row["next_offset"] for row in rows}
+
+
+async def build_indexes(connection: Connection, made: Generation) -> None:
+    """The secondary indexes, however long they take."""
+    await connection.execute("set lock_timeout = 0")
+    try:
+        await connection.execute(sql("generation_indexes", made.schema), timeout=None)
+    finally:
+        await connection.execute("set lock_timeout = '2s'")
+
+
+async def is_behind(connection: Connection, made: Generation, old: Generation) -> bool:
+    """Whether the old generation, which stands still from here on, has read further than the new one."""
+    await connection.execute("set local lock_timeout = '2s'")
+    await connection.execute(f"select 1 from {old.schema}.checkpoint order by partition for update")
+    behind = await connection.fetchval(
+        f"select count(*) from {old.schema}.checkpoint o join {made.schema}.checkpoint n using (topic, partition)"
+        " where n.next_offset < o.next_offset"
+    )
+    return bool(behind)
+
+
+async def activate(connection: Connection, made: Generation) -> None:
+    """From now on this generation is the one that is read."""
+    await connection.execute("update parcours.generation set state = 'old' where state = 'active'")
+    await connection.execute("update parcours.generation set state = 'active' where id = $1", made.id)
+
+
+async def show(connection: Connection, made: Generation) -> None:
+    """The views. The last step of a switch: readers wait for what has these locks."""
+    await connection.execute(sql("views", made.schema))
+
+
+async def unsaid(connection: Connection, made: Generation) -> list[Person]:
+    """Persons of whom the tables find what nobody was told, or the reverse."""
+    rows = await connection.fetch(
+        "select distinct tenant, patient from (select coalesce(f.tenant, a.tenant) as tenant, coalesce(f.patient, a.patient) as patient"
+        f" from {made.schema}.finding f full join parcours.announced a on a.tenant = f.tenant and a.finding = f.id"
+        " where (coalesce(f.is_open, false) and not f.is_old) is distinct from coalesce(a.is_raised, false)"
+        " or (a.is_raised and f.level is distinct from a.level)) d order by tenant, patient"
+    )
+    return [(row["tenant"], row["patient"]) for row in rows]
+
+
+async def reopen(connection: Connection, before: Generation) -> None:
+    """An old generation is built on."""
+    await connection.execute("update parcours.generation set state = 'building' where id = $1", before.id)
+
+
+async def state_of(connection: Connection, number: int) -> str | None:
+    """building, active or old; None for a generation that is not there."""
+    found: str | None = await connection.fetchval("select state from parcours.generation where id = $1", number)
+    return found
+
+
+async def remove(connection: Connection, number: int) -> None:
+    """Its tables, and that it ever was."""
+    await connection.execute(f"drop schema if exists g{int(number)} cascade")
+    await connection.execute("delete from parcours.generation where id = $1", number)
+
+
+# -- comparing -------------------------------------------------------------------------------------------------------------
+
+COMPARED = {
+    "timeline": "subject, source, id, md5(raw), is_conflicting",
+    "patient": "partition, bounced, cases, claims, facts",
+    "case_path": "case_id, topic, path, handoffs, hops, distinct_departments, returns, direct_returns, alternation, sterile, carried,"
+    " level, bounced, state, department, since, substantive_answer_at",
+    "claim": "claim_id, case_id, jurisdiction, t0, state, is_over, unanswered, ladder, chases, answered_at, due_at, answered_late,"
+    " department, clocks",
+    "contact": "contact_id, at, topic, channel, department, case_id, courtesy",
+    "alert_act": "alert, fact, kind, at, by, until, reason",
+    "finding": "id, kind, case_id, claim_id, topic, department, level, is_open, opened_at",
+}
+Digests = dict[str, dict[Person, str]]
+
+
+async def digests(connection: Connection, schema: str) -> Digests:
+    """A digest of every person's rows, table by table."""
+    found: Digests = {}
+    for table, columns in COMPARED.items():
+        rows = await connection.fetch(
+            f"select tenant, patient, md5(string_agg(r, '|' order by r)) as digest from"
+            f" (select tenant, patient, row({columns})::text as r from {schema}.{table}) t group by tenant, patient"
+        )
+        found[table] = {(row["tenant"], row["patient"]): row["digest"] for row in rows}
+    return found
+
+
+async def on_their_way(connection: Connection) -> int:
+    """Facts between partitions."""
+    return int(await connection.fetchval("select count(*) from parcours.inbox"))
+
+
+async def difference(connection: Connection, now: str, then: str) -> list[dict[str, Any]]:
+    """Which findings differ between the tables of two generations, and how."""
+    rows = await connection.fetch(
+        "select coalesce(n.tenant, o.tenant) as tenant, coalesce(n.id, o.id) as id, coalesce(n.kind, o.kind) as kind,"
+        " coalesce(n.patient, o.patient) as patient, o.level as level_now, n.level as level_then, o.is_open as open_now,"
+        " n.is_open as open_then, coalesce(n.reasons, o.reasons) as reasons,"
+        " case when o.id is null then 'appears' when n.id is null then 'vanishes' else 'changes' end as what"
+        f" from {now}.finding o full join {then}.finding n on o.tenant = n.tenant and o.id = n.id"
+        " where o.id is null or n.id is null or o.level is distinct from n.level or o.is_open <> n.is_open"
+        " order by what, kind, tenant, id"
+    )
+    return [dict(row) for row in rows]

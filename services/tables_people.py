@@ -1,0 +1,177 @@
+"""Who is one person, and who is erased: what the projector reads and writes of people in Postgres. DESIGN section 4."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from events.envelope import Recorded
+from services.projector.changes import Changes, Person, Row
+from services.tables import Connection
+
+# -- merging -------------------------------------------------------------------------------------------------------------
+
+
+async def aliases(connection: Connection, schema: str, subjects: Sequence[Person]) -> dict[Person, str]:
+    """The persons that subjects have become by merges."""
+    rows = await connection.fetch(
+        f"select a.tenant, a.subject, a.person from {schema}.alias a"
+        " join unnest($1::text[], $2::text[]) as w(tenant, subject) using (tenant, subject)",
+        [tenant for tenant, _ in subjects], [subject for _, subject in subjects],
+    )  # fmt: skip
+    return {(row["tenant"], row["subject"]): row["person"] for row in rows}
+
+
+async def write_corrections(connection: Connection, schema: str, changes: Changes) -> None:
+    """The batch's merges and voids, before all of the tenant's are judged together."""
+    await connection.executemany(
+        f"insert into {schema}.correction (tenant, subject, digest, is_merge, raw) values ($1, $2, $3, $4, $5)"
+        " on conflict do nothing",
+        changes.corrections,
+    )
+
+
+async def lock_merges(connection: Connection, tenant: str) -> None:
+    """One transaction at a time judges the merges of a tenant."""
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 7202))", tenant)
+
+
+async def corrections(connection: Connection, schema: str, tenant: str) -> list[bytes]:
+    """The merges of a tenant and the voids of whoever was merged, raw."""
+    rows = await connection.fetch(
+        f"select raw from {schema}.correction c where tenant = $1 and subject in"
+        f" (select subject from {schema}.correction where tenant = $1 and is_merge)",
+        tenant,
+    )
+    return [row["raw"] for row in rows]
+
+
+async def persons(connection: Connection, schema: str, tenant: str) -> dict[str, str]:
+    """Every subject of a tenant that has become another person."""
+    rows = await connection.fetch(f"select subject, person from {schema}.alias where tenant = $1", tenant)
+    return {row["subject"]: row["person"] for row in rows}
+
+
+async def set_persons(
+    connection: Connection, schema: str, tenant: str, moved: Collection[str], now: Mapping[str, str]
+) -> None:
+    """Some subjects are somebody else now, or themselves again."""
+    await connection.execute(f"delete from {schema}.alias where tenant = $1 and subject = any($2)", tenant, list(moved))
+    await connection.executemany(
+        f"insert into {schema}.alias (tenant, subject, person) values ($1, $2, $3)",
+        [(tenant, subject, now[subject]) for subject in moved if subject in now],
+    )
+
+
+async def set_merge_cycles(connection: Connection, schema: str, tenant: str, cycles: int) -> None:
+    """How many merges of a tenant would close a circle."""
+    await connection.execute(
+        f"insert into {schema}.merge_cycles (tenant, cycles) values ($1, $2)"
+        " on conflict (tenant) do update set cycles = excluded.cycles",
+        tenant, cycles,
+    )  # fmt: skip
+
+
+async def leave(connection: Connection, schema: str, person: Person, facts: Iterable[Recorded]) -> None:
+    """Facts leave a person's timeline."""
+    await connection.executemany(
+        f"delete from {schema}.timeline where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
+        [(*person, *fact.identity) for fact in facts],
+    )
+
+
+# -- erasing -------------------------------------------------------------------------------------------------------------
+
+
+async def tombstones(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, datetime]:
+    """Up to when persons are erased."""
+    rows = await connection.fetch(
+        f"select t.tenant, t.subject, t.erased_at from {schema}.tombstone t"
+        " join unnest($1::text[], $2::text[]) as w(tenant, subject) using (tenant, subject)",
+        [tenant for tenant, _ in persons], [subject for _, subject in persons],
+    )  # fmt: skip
+    return {(row["tenant"], row["subject"]): row["erased_at"] for row in rows}
+
+
+async def erased(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, dict[bytes, datetime]]:
+    """The digests of the facts that persons were erased of, and when each was recorded."""
+    rows = await connection.fetch(
+        f"select e.tenant, w.person, e.digest, e.recorded_at from {schema}.erased_fact e"
+        f" left join {schema}.alias a on a.tenant = e.tenant and a.subject = e.subject"
+        " join unnest($1::text[], $2::text[]) as w(tenant, person) on w.tenant = e.tenant and w.person = coalesce(a.person, e.subject)",
+        [tenant for tenant, _ in persons],
+        [person for _, person in persons],
+    )
+    found: dict[Person, dict[bytes, datetime]] = {}
+    for row in rows:
+        found.setdefault((row["tenant"], row["person"]), {})[row["digest"]] = row["recorded_at"]
+    return found
+
+
+async def bury(connection: Connection, schema: str, tombstones: Sequence[Row]) -> None:
+    await connection.executemany(
+        f"insert into {schema}.tombstone (tenant, subject, erased_at) values ($1, $2, $3) on conflict (tenant, subject)"
+        " do update set erased_at = greatest(tombstone.erased_at, excluded.erased_at)",
+        tombstones,
+    )
+    for tenant, subject, _ in tombstones:
+        await connection.execute(
+            f"delete from {schema}.parked where tenant = $1 and subject = $2",
+            tenant, subject,
+        )  # fmt: skip
+
+
+async def erase_facts(
+    connection: Connection, schema: str, facts: Sequence[Recorded], person: str, rows: Sequence[Row]
+) -> None:
+    """Take erased facts out of the timeline; their digests stay, so that the counts of errors stay exact."""
+    await leave(connection, schema, (facts[0].tenant, person), facts)
+    await keep_erased(connection, schema, rows)
+
+
+async def erase_elsewhere(
+    connection: Connection,
+    own: str,
+    person: Person,
+    facts: Sequence[Recorded],
+    rows: Sequence[Row],
+    until: datetime | None,
+) -> None:
+    """Erased means gone from every kept generation: the facts, of which only their digests stay, and what was made of them.
+
+    A generation that has taken the erasure in itself has its rows right: of what came after it, which is nobody's to delete.
+    """
+    tenant, name = person
+    subjects = sorted({name} | {fact.subject for fact in facts})
+    for row in await connection.fetch("select 'g' || id as schema from parcours.generation where 'g' || id <> $1", own):
+        schema = row["schema"]
+        await connection.executemany(
+            f"delete from {schema}.timeline where tenant = $1 and subject = $2 and source = $3 and id = $4",
+            [(tenant, *fact.identity) for fact in facts],
+        )
+        if await connection.fetchval("select to_regclass($1)", f"{schema}.erased_fact") is None:
+            continue  # a generation that is being dropped
+        await keep_erased(connection, schema, rows)
+        knows = until is None or await connection.fetchval(
+            f"select exists (select 1 from {schema}.tombstone where tenant = $1 and subject = any($2) and erased_at >= $3)",
+            tenant, subjects, until,
+        )  # fmt: skip
+        if knows:
+            continue
+        for table in ("case_path", "claim", "finding", "contact", "alert_act"):
+            if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
+                continue  # a generation made before there was such a table
+            await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, name)
+
+
+async def erase_unsaid(connection: Connection, person: Person) -> None:
+    """What was to be said of an erased person is not said any more."""
+    await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
+
+
+async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) -> None:
+    """Note erased facts: tenant, subject, digest, recorded_at, content's digest, unknown type, whether conflicting."""
+    await connection.executemany(
+        f"insert into {schema}.erased_fact as e (tenant, subject, digest, recorded_at, content, unknown_type, is_conflicting)"
+        " values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant, digest)"
+        " do update set is_conflicting = e.is_conflicting or excluded.is_conflicting or e.content <> excluded.content",
+        rows,
+    )
