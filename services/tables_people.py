@@ -120,10 +120,10 @@ async def bury(connection: Connection, schema: str, tombstones: Sequence[Row]) -
 
 
 async def erase_facts(
-    connection: Connection, schema: str, facts: Sequence[Recorded], person: str, rows: Sequence[Row]
+    connection: Connection, schema: str, person: Person, facts: Sequence[Recorded], rows: Sequence[Row]
 ) -> None:
     """Take erased facts out of the timeline; their digests stay, so that the counts of errors stay exact."""
-    await leave(connection, schema, (facts[0].tenant, person), facts)
+    await leave(connection, schema, person, facts)
     await keep_erased(connection, schema, rows)
 
 

@@ -397,7 +397,7 @@ class Projecting:
         await tables.write(connection, self._schema, work.changes)
         for person, facts in work.erased.items():
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
-            await tables_people.erase_facts(connection, self._schema, facts, person[1], rows)
+            await tables_people.erase_facts(connection, self._schema, person, facts, rows)
             until = work.held[person].file.erased_until
             await tables_people.erase_elsewhere(connection, self._schema, person, facts, rows, until)
         self.spent.write += time.perf_counter() - started
