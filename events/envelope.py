@@ -15,6 +15,7 @@ CONTENT_TYPE: Final = "application/cloudevents+json"
 FORESIGHT: Final = timedelta(minutes=5)
 TENANT: Final = re.compile(r"[a-z0-9-]{1,40}")
 SPECVERSION: Final = "1.0"
+LONGEST_SOURCE: Final = 1024
 
 
 class Refused(ValueError):
@@ -119,7 +120,7 @@ def envelope(content: dict[str, Any], recorded_at: datetime | None = None) -> En
     if not isinstance(get("data", {}), dict):
         raise Refused("data", "must be a JSON object")
     source, name, kind = (
-        _text("source", get("source"), 1024),
+        _source(get("source")),
         _text("id", get("id"), 128),
         _text("type", get("type"), 256),
     )
@@ -130,6 +131,13 @@ def _text(name: str, value: object, longest: int) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= longest:
         raise Refused(name, f"must be a text of 1 to {longest} characters")
     return value
+
+
+def _source(value: object) -> str:
+    source = _text("source", value, LONGEST_SOURCE)
+    if not source.isascii() and len(source.encode("utf-8", "surrogatepass")) > LONGEST_SOURCE:  # docs/decisions/0009
+        raise Refused("source", f"must be a text of at most {LONGEST_SOURCE} bytes")
+    return source
 
 
 def _time(name: str, value: object) -> datetime:

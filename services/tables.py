@@ -31,6 +31,8 @@ AWAY = (
     asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
 )  # fmt: skip
 DATABASE_ERRORS = (asyncpg.PostgresError,)
+REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+"""A row that Postgres will never keep."""
 TRANSIENT = (*AWAY, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 
 

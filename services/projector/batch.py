@@ -24,9 +24,9 @@ from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
 from services.projector.held import Held, Memory
 from services.projector.measures import Measures, Spent
-from services.projector.records import Parked, Reader, digest_of, parked_row
+from services.projector.records import REFUSED_BY_TABLES, Parked, Reader, digest_of, parked, parked_row
 from services.projector.work import Work
-from services.tables import Connection, Generation, Pool
+from services.tables import REFUSED, Connection, Generation, Pool
 from services.tables_projector import Position
 from services.tracing import span
 
@@ -92,10 +92,26 @@ class Projecting:
     async def project(self, records: Mapping[int, Sequence[Record]]) -> None:
         """Fold the records of some partitions and move their checkpoints with the rows, then whatever has fallen due.
 
-        Raises `FenceLost` when somebody else has moved a checkpoint; nothing of the batch is kept then.
+        Raises `FenceLost` when somebody else has moved a checkpoint; nothing of the batch is kept then. A record of which
+        Postgres keeps no row is looked for by halves and parked; all others are kept.
         """
+        try:
+            await self._project(records)
+        except REFUSED as wrong:
+            listed = [(number, record) for number, some in records.items() for record in some]
+            log.warning("rows refused", records=len(listed), error=type(wrong).__name__)
+            if len(listed) == 1:
+                await self._project(records, refused=wrong)
+                return
+            for half in (listed[: len(listed) // 2], listed[len(listed) // 2 :]):
+                some_of: dict[int, list[Record]] = {}
+                for number, record in half:
+                    some_of.setdefault(number, []).append(record)
+                await self.project(some_of)
+
+    async def _project(self, records: Mapping[int, Sequence[Record]], refused: Exception | None = None) -> None:
         started = time.perf_counter()
-        read = {number: [(record, self._reader.read(record)) for record in some] for number, some in records.items()}
+        read = {number: [(record, self._read(record, refused)) for record in some] for number, some in records.items()}
         self.spent.decode += time.perf_counter() - started
         to = {number: self._moved(number, some) for number, some in read.items()}
         await self._transact(to, lambda connection, work: self._fold_records(connection, work, read))
@@ -106,6 +122,11 @@ class Projecting:
         self.spent.facts += sum(
             isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
         )
+
+    def _read(self, record: Record, refused: Exception | None) -> Recorded | Parked:
+        if refused is None:
+            return self._reader.read(record)
+        return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(refused).__name__})")
 
     async def settle(self) -> None:
         """Take what other partitions left for ours, and fire what has fallen due, until nothing is left of either."""

@@ -12,6 +12,8 @@ from projections.patient import check
 from projections.policy import Policy
 from services.log import Record, partition_of
 
+REFUSED_BY_TABLES = "table"
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from events.envelope import Recorded, partition_key
 from services.log import partition_of
-from services.projector.records import Reader
+from services.projector.records import REFUSED_BY_TABLES, Reader
 from services.tables import Connection, NoGeneration, active_generation
 
 
@@ -25,14 +25,17 @@ class KeptRecord:
 async def retry(connection: Connection, *, clock_rule: bool) -> dict[str, int]:
     """Read every parked record again under what is in force now; one that is a fact goes to its person's partition, late.
 
-    A rebuild reads the log by the same rules, so live and rebuilt stay the same.
+    A rebuild reads the log by the same rules, so live and rebuilt stay the same. What the tables refused is a fact already: only
+    a rebuild can take it in, by tables that keep it.
     """
     generation = await active_generation(connection)
     if generation is None:
         raise NoGeneration("there are no read tables yet: parcours up")
     partitions = await connection.fetchval("select count(*) from parcours.checkpoint")
     reader = Reader(generation.policy, partitions, clock_rule)
-    rows = await connection.fetch(f"select * from {generation.schema}.parked where not is_taken")
+    rows = await connection.fetch(
+        f"select * from {generation.schema}.parked where not is_taken and code <> $1", REFUSED_BY_TABLES
+    )
     taken = 0
     for row in rows:
         one = KeptRecord(

@@ -2,12 +2,17 @@
 
 from random import Random
 
+import asyncpg
 import pytest
 
 from events.identity import alert_id
 from projections.policy import policy
+from services import tables_projector
 from services.instance import Servers
 from services.log import Outgoing, partition_of
+from services.projector import retrying
+from services.projector.changes import Changes
+from services.tables import Connection
 from services.tables_projector import FenceLost
 from tests.builders import DAY, MONDAY, Said, answered, fold_lines, lines, received, registered, said, tick, worked
 from tests.conftest import opened_line
@@ -344,3 +349,52 @@ async def test_a_fact_that_is_still_under_way_when_its_merge_is_undone_finds_its
     found, expected = await line.export(), fold_lines(log, line.policy)
     assert [(row["patient"], row["path"]) for row in found["cases"]] == [(first, ["A"])]
     assert found["patients"] == expected["patients"]
+
+
+@pytest.mark.parametrize("letters", ["\x21\x7e", "\xc0\u017f", "\u4e00\u9fff", "\U0001f300\U0001f5ff"])
+async def test_the_longest_names_there_may_be_are_kept(line: Line, letters: str) -> None:
+    random = Random(1)
+
+    def text(length: int) -> str:
+        return "".join(chr(random.randrange(ord(letters[0]), ord(letters[1]))) for _ in range(length))
+
+    source = text(1024 // len(letters[0].encode()))
+    patient, case, claim = text(128), text(128), text(128)
+    facts = [
+        *(worked(department, case=case) for department in "ABAB"),
+        said("claim.registered", claim=claim, kind="complaint", jurisdiction="fr-csp", case=case),
+        said("claim.paused", claim=claim, reason="other"),
+        said("claim.contribution_requested", claim=claim, department=text(128)),
+    ]
+    log = lines(*(fact.of(patient).named(text(128), source) for fact in facts), tick("2026-09-01T00:00:00Z"))
+
+    await line.publish(log)
+    await line.project()
+
+    await same_as_fold(line, log)
+    assert len(await line.fetch("select 1 from parcours.finding where kind = 'late_contribution'")) == 1
+
+
+async def test_a_record_whose_rows_postgres_refuses_is_parked_and_costs_nobody_else_anything(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = tables_projector.write
+
+    async def write(connection: Connection, schema: str, changes: Changes) -> None:
+        if any(row[4] == "bad" for row in changes.facts):
+            raise asyncpg.DataError("no such row")
+        await honest(connection, schema, changes)
+
+    monkeypatch.setattr(tables_projector, "write", write)
+    facts = [worked(d).of(p).named(f"{p}{n}") for p in ("p1", "p2", "p3") for n, d in enumerate("ABAC")]
+    facts.insert(7, worked("X").of("p2").named("bad"))
+    log = lines(*facts, tick("2026-09-01T00:00:00Z"))
+    await line.publish(log)
+    await line.project()
+
+    found, expected = await line.export(), fold_lines([one for one in log if b'"bad"' not in one], line.policy)
+    assert found["cases"] == expected["cases"]
+    parked = await line.fetch("select code, field, subject from parcours.parked")
+    assert [tuple(row.values()) for row in parked] == [("table", "(record)", "p2")]
+    async with line.pool.acquire() as connection:
+        assert (await retrying.retry(connection, clock_rule=False))["tried"] == 0
