@@ -16,6 +16,7 @@ FORESIGHT: Final = timedelta(minutes=5)
 TENANT: Final = re.compile(r"[a-z0-9-]{1,40}")
 SPECVERSION: Final = "1.0"
 LONGEST_SOURCE: Final = 1024
+DEEPEST: Final = 500
 
 
 class Refused(ValueError):
@@ -153,9 +154,26 @@ def partition_key(tenant: str, subject: str) -> str:
 
 
 def storable(content: dict[str, Any], value: bytes) -> None:
-    """Refuse what no text column keeps: a NUL, or half a surrogate pair, anywhere in the record."""
+    """Refuse what no text column keeps: a NUL, or half a surrogate pair, anywhere in the record; and what is nested beyond reason."""
     if b"\\u" in value and not is_storable(content):
         raise Refused("(record)", "holds a NUL character or a lone surrogate")
+    if value.count(b"[") + value.count(b"{") > DEEPEST and _is_deep(content):
+        raise Refused("(record)", "is nested too deeply", "json")
+
+
+def _is_deep(content: dict[str, Any]) -> bool:
+    """Whether anything lies deeper than what every later step can walk through."""
+    level: list[Any] = [content]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def written(at: datetime) -> str:

@@ -20,6 +20,8 @@ from events.catalogue import CURRENT, TYPES, decoded
 from events.contacts import ContactHandled
 from events.envelope import Refused, of_binary
 from events.identity import canonical
+from projections.patient import PatientFile
+from projections.policy import Policy
 from tests.builders import envelope, lines, said, worked
 
 SAMPLES = sorted((Path(events.__file__).parent / "samples").glob("*.json"))
@@ -208,3 +210,21 @@ def test_canonical_json_does_not_know_the_way_a_fact_took() -> None:
     }
 
     assert canonical(one) == canonical(other)
+
+
+def nested(depth: int) -> bytes:
+    return lines(worked("A"))[0].replace(b'"department"', b'"x":' + b"[" * depth + b"]" * depth + b',"department"')
+
+
+def test_a_fact_nested_deeply_can_still_be_compared_with_its_second_copy() -> None:
+    file = PatientFile("default", "p1", Policy())
+
+    assert not file.apply(decoded(nested(490)))
+    assert not file.apply(decoded(nested(490).replace(b"09:00:01", b"09:00:02")))
+    assert not file.conflicts
+
+
+@pytest.mark.parametrize("depth", [500, 1_000])
+def test_a_fact_is_nested_no_deeper_than_every_later_step_can_follow(depth: int) -> None:
+    with pytest.raises(Refused, match="nested too deeply"):
+        decoded(nested(depth))
