@@ -7,7 +7,8 @@ from typing import Literal
 
 from projections.claim import Claim, Missed
 from projections.path import BOUNCED, LEVELS
-from projections.patient import PatientFile, Touched
+from projections.patient import PatientFile
+from projections.standing import Touched
 
 Kind = Literal[
     "bounced_case", "bounced_patient", "unanswered_claim", "missed_clock", "illegitimate_pause", "deemed_decision",

@@ -8,9 +8,10 @@ from typing import Any
 from events.envelope import Recorded, parsed
 from events.identity import canonical, unreadable
 from projections.findings import department_of
-from projections.patient import PatientFile, Touched
+from projections.patient import PatientFile
 from projections.rows import case_row, claim_row, contact_row, patient_row
 from projections.saying import reason_rows
+from projections.standing import Touched
 from services.projector.changes import Changes
 from services.projector.held import Held
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from events.envelope import Recorded
 from projections.announcing import Announced, Shown, ToSay, shown, to_say
 from projections.findings import Finding, findings
-from projections.patient import PatientFile, Touched
+from projections.patient import PatientFile
+from projections.standing import Touched
 from services.projector.changes import Person
 
 

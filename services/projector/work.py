@@ -9,7 +9,7 @@ from events.envelope import Recorded
 from events.identity import unreadable
 from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.announcing import ToSay
-from projections.patient import Touched
+from projections.standing import Touched
 from services.projector.changed_rows import person_rows
 from services.projector.changes import Changes, Person
 from services.projector.held import Held

@@ -1,0 +1,111 @@
+"""The facts known of a person: each identity once, less what is void or erased. DOMAIN section 2."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from events.envelope import Recorded, parsed
+from events.identity import canonical
+from events.patients import FactVoided, PatientErased, PatientMerged
+from projections.policy import Policy
+
+Identity = tuple[str, str, str]
+CORRECTIONS = (FactVoided, PatientErased, PatientMerged)
+
+
+@dataclass(slots=True)
+class Known:
+    """All facts of one person of one tenant, and what their voids, erasures and contradictions make of them."""
+
+    tenant: str
+    patient: str
+    policy: Policy
+    known: dict[Identity, Recorded] = field(default_factory=dict)
+    conflicts: set[Identity] = field(default_factory=set)
+    voids: set[Identity] = field(default_factory=set)
+    erased_until: datetime | None = None
+    buried_until: datetime | None = None
+
+    def note(self, facts: Iterable[Recorded]) -> None:
+        """Take in facts without folding them: enough to know which of them count."""
+        for fact in facts:
+            self._admit(fact)
+
+    def merges(self) -> list[Recorded]:
+        """The merges of this subject that are not void."""
+        found = (fact for fact in self.known.values() if isinstance(fact.data, PatientMerged))
+        return [fact for fact in found if fact.identity not in self.voids]
+
+    def unknown_types(self) -> dict[str, int]:
+        """Facts of types this version does not know, counted by type."""
+        found: dict[str, int] = {}
+        for fact in self.known.values():
+            if fact.data is None:
+                found[fact.type] = found.get(fact.type, 0) + 1
+        return found
+
+    def _admit(self, fact: Recorded) -> bool | None:
+        """Take in a fact: True if what was folded before has to be folded anew for it, None if it is a new one to fold."""
+        before = self.known.get(fact.identity)
+        if before is not None:
+            return self._again(before, fact)
+        self.known[fact.identity] = fact
+        if fact.data is None:
+            return False
+        if isinstance(fact.data, CORRECTIONS):
+            return self._correct(fact)
+        return None
+
+    def _correct(self, fact: Recorded) -> bool:
+        if isinstance(fact.data, FactVoided):
+            return self._void(fact, fact.data)
+        if isinstance(fact.data, PatientErased):
+            until = fact.occurred_at
+            self.erased_until = until if self.erased_until is None else max(until, self.erased_until)
+            return True
+        return False  # a merge is judged with all of its tenant's
+
+    def _again(self, before: Recorded, fact: Recorded) -> bool:
+        """The same identity once more: one fact; with other content the earliest recorded counts, and it is an error."""
+        if before.raw == fact.raw:
+            return False
+        old, new = canonical(parsed(before.raw)), canonical(parsed(fact.raw))
+        if old != new:
+            self.conflicts.add(fact.identity)
+        if (fact.recorded_at, new) < (before.recorded_at, old):
+            self.known[fact.identity] = fact
+            self._reread()
+            return True
+        return False
+
+    def _reread(self) -> None:
+        """A copy that counts has replaced another: what voids and erasures say may have changed."""
+        self.voids, self.erased_until = set(), self.buried_until
+        for fact in self.known.values():
+            if isinstance(fact.data, FactVoided):
+                self._void(fact, fact.data)
+            elif isinstance(fact.data, PatientErased):
+                self.erased_until = max(fact.occurred_at, self.erased_until or fact.occurred_at)
+
+    def _void(self, fact: Recorded, said: FactVoided) -> bool:
+        target = (fact.subject, said.of_source or fact.source, said.fact)
+        self.voids.add(target)
+        return target in self.known
+
+    def _counts(self, fact: Recorded) -> bool:
+        """Whether a fact is part of the fold: known, not void, not erased, and no correction of the file itself."""
+        return fact.data is not None and not isinstance(fact.data, CORRECTIONS) and not self._is_gone(fact)
+
+    def is_erased(self, fact: Recorded) -> bool:
+        """Whether nothing of a fact may be kept: it occurred up to the erasure, and is no merge, void or erasure."""
+        return (
+            self.erased_until is not None
+            and fact.occurred_at <= self.erased_until
+            and not isinstance(fact.data, CORRECTIONS)
+        )
+
+    def _is_gone(self, fact: Recorded) -> bool:
+        """Void or erased."""
+        if self.erased_until is not None and fact.occurred_at <= self.erased_until:
+            return True
+        return bool(self.voids) and fact.identity in self.voids
