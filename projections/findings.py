@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from projections.claim import Claim, Missed
+from projections.claim import Claim
+from projections.owed import Missed
 from projections.path import BOUNCED, LEVELS
 from projections.patient import PatientFile
 from projections.standing import Touched

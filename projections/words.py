@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from projections.claim import Claim, Step
+from projections.claim import Claim
 from projections.findings import Finding
+from projections.owed import Step
 from projections.path import Path, Visit
 from projections.patient import PatientFile
 
