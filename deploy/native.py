@@ -26,6 +26,7 @@ def make() -> bool:
     """Compile, and put the result in the place of what was there; False where that cannot be done. Prints why."""
     if MADE_FROM.is_file() and MADE_FROM.read_text(encoding="utf-8") == digest():
         return True
+    sys.stderr.write("Compiling the folds to machine code: half a minute, once.\n")
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "made"
         made.mkdir()

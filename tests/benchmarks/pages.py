@@ -23,7 +23,7 @@ from services.security import Visitor, create_link, create_token
 from services.settings import Settings
 from services.tables import active_generation, connected
 
-RATE, EACH = 20, 60
+RATE, EACH = 20, 150
 DEPARTMENTS, TOPICS = 40, 400
 LOAD = (
     """
@@ -105,7 +105,8 @@ async def load(postgres: str, cases: int, facts: int) -> None:
         )
         await connection.execute(sql("generation_indexes", found.schema), timeout=None)
         await connection.execute(f"update {found.schema}.checkpoint set watermark = '2026-12-01'")
-        await connection.execute("analyze", timeout=None)
+        await connection.execute("vacuum (analyze)", timeout=None)  # as tables are that were not filled a minute ago
+        await connection.execute("checkpoint", timeout=None)
 
 
 def addresses(random: Random, cases: int) -> dict[str, Any]:
