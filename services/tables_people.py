@@ -11,7 +11,9 @@ from services.tables import Connection
 
 
 async def aliases(connection: Connection, schema: str, subjects: Sequence[Person]) -> dict[Person, str]:
-    """The persons that subjects have become by merges."""
+    """The persons that subjects have become by merges; one short question where nobody was ever merged."""
+    if not await connection.fetchval(f"select exists (select 1 from {schema}.alias)"):
+        return {}
     rows = await connection.fetch(
         f"select a.tenant, a.subject, a.person from {schema}.alias a"
         " join unnest($1::text[], $2::text[]) as w(tenant, subject) using (tenant, subject)",
@@ -104,6 +106,17 @@ async def erased(connection: Connection, schema: str, persons: Sequence[Person])
     for row in rows:
         found.setdefault((row["tenant"], row["person"]), {})[row["digest"]] = row["recorded_at"]
     return found
+
+
+async def what_was_erased(
+    connection: Connection, schema: str, persons: Sequence[Person]
+) -> tuple[dict[Person, datetime], dict[Person, dict[bytes, datetime]]]:
+    """The tombstones of persons, and the digests of what they were erased of; one question where nobody was ever erased."""
+    if not await connection.fetchval(
+        f"select exists (select 1 from {schema}.tombstone) or exists (select 1 from {schema}.erased_fact)"
+    ):
+        return {}, {}
+    return await tombstones(connection, schema, persons), await erased(connection, schema, persons)
 
 
 async def bury(connection: Connection, schema: str, tombstones: Sequence[Row]) -> None:

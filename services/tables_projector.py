@@ -165,14 +165,16 @@ async def said(connection: Connection, persons: Sequence[Person]) -> dict[Person
     return found
 
 
-async def overdue(connection: Connection, schema: str, persons: Sequence[Person]) -> set[Person]:
+async def overdue(
+    connection: Connection, schema: str, persons: Sequence[Person], marks: Sequence[datetime | None]
+) -> set[Person]:
     """Persons whose rows are older than their partition's watermark: a deadline of theirs has passed and is not in them."""
     rows = await connection.fetch(
-        f"select p.tenant, p.patient from {schema}.patient p join {schema}.checkpoint c using (partition)"
-        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient) where p.next_due_at <= c.watermark",
-        [tenant for tenant, _ in persons],
-        [patient for _, patient in persons],
-    )
+        f"select p.tenant, p.patient from {schema}.patient p"
+        " join unnest($1::text[], $2::text[], $3::timestamptz[]) as w(tenant, patient, mark) using (tenant, patient)"
+        " where p.next_due_at <= w.mark",
+        [tenant for tenant, _ in persons], [patient for _, patient in persons], marks,
+    )  # fmt: skip
     return {(row["tenant"], row["patient"]) for row in rows}
 
 

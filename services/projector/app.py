@@ -1,7 +1,6 @@
 """The projector's process: partitions come and go, batches become transactions. DESIGN sections 4 and 8."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -22,8 +21,10 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from services import tables_projector as tables
 from services.health import health_app, quiet_server, tables_health
 from services.log import MAX_RECORD, Record, hashes_before
-from services.projector.batch import BreakerOpened, Projecting
+from services.projector.batch import Projecting, RowsRefused
+from services.projector.collector import calm_collector, tidy
 from services.projector.held import Memory
+from services.projector.loading import BreakerOpened
 from services.projector.records import Reader, digest_of
 from services.projector.retrying import retry
 from services.settings import EVENTS, GROUP, Settings
@@ -48,6 +49,7 @@ FENCES_A_MINUTE: Final = 3
 BEHIND: Final = 30.0
 HOST: Final = "127.0.0.1"
 SLOTS: Final = 64
+TIDY_EVERY: Final = 60.0
 FULL: Final = 1_000
 MOST_FETCH: Final = 1.0
 log = structlog.get_logger("parcours.projector")
@@ -130,7 +132,15 @@ class Projector(ConsumerRebalanceListener):
         del revoked
         try:
             async with asyncio.timeout(REBALANCE / 2), self._turn:
-                self.work.positions = {}
+                try:
+                    await self.work.landed()
+                except (
+                    FenceLost,
+                    RowsRefused,
+                    *TRANSIENT,
+                ) as error:  # whoever is next reads on from what the tables say
+                    log.warning("not written before leaving", error=type(error).__name__)
+                self.work.let_go()
         except Exception as error:  # noqa: BLE001 - aiokafka would log it and go on
             self.fail(error)
 
@@ -189,7 +199,7 @@ class Projector(ConsumerRebalanceListener):
                 self.fail(error)
 
     async def _project(self, records: Sequence[Record]) -> None:
-        positions = self.work.positions
+        positions = self.work.ahead
         batch: dict[int, list[Record]] = {}
         for record in records:
             if (
@@ -202,13 +212,13 @@ class Projector(ConsumerRebalanceListener):
             return
         if self.idle_since:
             self.work.spent.fetch += min(asyncio.get_running_loop().time() - self.idle_since, MOST_FETCH)
+        more = len(records) >= FULL
         async with asyncio.timeout(PATIENCE * 2):
-            done = await self._with_patience(lambda: self.work.project(batch))
-            if done:
-                await self._with_patience(self.work.settle)
+            if await self._with_patience(lambda: self.work.take_in(batch)):
+                await self._with_patience(lambda: self.work.go_on(more=more))
         now = asyncio.get_running_loop().time()
         # a full batch means that more is waiting: the time until the next one is spent fetching it
-        self.idle_since = now if len(records) >= FULL else 0.0
+        self.idle_since = now if more else 0.0
         self.moved_at |= dict.fromkeys(batch, now)
 
     async def _with_patience(self, step: Callable[[], Awaitable[None]]) -> bool:
@@ -220,7 +230,12 @@ class Projector(ConsumerRebalanceListener):
                 await step()
             except FenceLost as lost:
                 self.work.measures.fences.inc()
-                await self._stand_again(lost)
+                self._note_fence(lost)
+                log.warning("fence lost", error=str(lost))
+                await self._stand_again()
+                return False
+            except RowsRefused:
+                await self._stand_again()
                 return False
             except BreakerOpened as opened:
                 await self._break(opened)
@@ -238,6 +253,7 @@ class Projector(ConsumerRebalanceListener):
     async def _break(self, opened: BreakerOpened) -> None:
         """Stop one partition, and say so; the others are read again from where their tables stand."""
         log.critical("partition stopped", partition=opened.partition, error=opened.error)
+        await self._with_patience(self.work.landed)
         async with self.pool.acquire() as connection:
             await tables.stop_partition(connection, opened.partition, str(opened))
         self._pause(opened.partition)
@@ -284,16 +300,18 @@ class Projector(ConsumerRebalanceListener):
         except TRANSIENT:
             return  # the retry itself will say
 
-    async def _stand_again(self, lost: FenceLost) -> None:
+    def _note_fence(self, lost: FenceLost) -> None:
         now = asyncio.get_running_loop().time()
         self.fences.append(now)
         while self.fences and self.fences[0] < now - 60:
             self.fences.popleft()
         if len(self.fences) >= FENCES_A_MINUTE:
             raise lost
+
+    async def _stand_again(self) -> None:
+        """Nothing is on its way any more: read on from where the tables stand."""
         async with self.pool.acquire() as connection:
             await self._still_ours(connection)
-        log.warning("fence lost", error=str(lost))
         numbers = list(self.work.positions)
         self.work.memory.drop_partitions(numbers)
         await self.work.take(numbers)
@@ -347,14 +365,18 @@ class Projector(ConsumerRebalanceListener):
 
     async def look_after(self) -> NoReturn:
         """Between batches: what other partitions left for ours."""
+        tidied = asyncio.get_running_loop().time()
         while True:
             await asyncio.sleep(0.5)
+            if asyncio.get_running_loop().time() - tidied > TIDY_EVERY:
+                tidy()
+                tidied = asyncio.get_running_loop().time()
             async with self._turn:
                 if self.work.positions and not self.closing and not self._failed.done():
                     try:
+                        await self._with_patience(self.work.settle)
                         with suppress(*TRANSIENT):
                             await self._look_at_wishes()
-                        await self._with_patience(self.work.settle)
                     except Exception as error:  # noqa: BLE001 - as in project
                         self.fail(error)
 
@@ -367,7 +389,7 @@ class Projector(ConsumerRebalanceListener):
     async def drained(self) -> None:
         """The batch in flight, if any, is finished."""
         async with self._turn:
-            return
+            await self.work.landed()
 
     async def unwell(self) -> list[str]:
         """What is wrong with this projector, in sentences; an idle log is no illness."""
@@ -397,7 +419,7 @@ class Projector(ConsumerRebalanceListener):
             "health": self.health_url,
             "partitions": len(self.work.positions), "facts": spent.facts, "records": spent.records, "decode": spent.decode,
             "fetch": spent.fetch, "stopped": sorted(self.stopped), "fold": spent.fold, "load": spent.load, "write": spent.write,
-            "held_facts": self.work.memory.facts,
+            "rows": spent.rows, "held_facts": self.work.memory.facts,
         }  # fmt: skip
 
 
@@ -494,13 +516,6 @@ async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.E
         pass
     finally:
         await _close(broker, projector)
-
-
-def calm_collector() -> None:
-    """The cyclic collector would look through every held file again and again, and find nothing: it costs a third of the fold."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
 
 
 async def _close(broker: KafkaBroker, projector: Projector) -> None:

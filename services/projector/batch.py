@@ -1,121 +1,283 @@
-"""One batch: records in, one transaction out. DESIGN section 4."""
+"""One batch: records in, one transaction out; the next one is folded while Postgres writes. DESIGN section 4."""
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry
 
-from events.catalogue import TICK, decoded
+from events.catalogue import TICK
 from events.envelope import Recorded, partition_key
 from projections.announcing import ToSay
-from projections.patient import PatientFile
-from projections.people import people
-from projections.rows import effective_merges
+from projections.known import CORRECTIONS
 from projections.saying import alert
 from services import tables_people
 from services import tables_projector as tables
-from services.log import Record, partition_of
+from services.log import Record
 from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
+from services.projector.collector import EVERY, tidy
 from services.projector.held import Held, Memory
-from services.projector.measures import Measures, Spent
+from services.projector.loading import Breath
 from services.projector.records import REFUSED_BY_TABLES, Parked, Reader, digest_of, parked, parked_row
+from services.projector.sharing import Sharing
 from services.projector.work import Work
 from services.tables import REFUSED, Connection, Generation, Pool
 from services.tables_projector import Position
 from services.tracing import span
 
 DUE_AT_ONCE = 2_000
-FAILURES_A_MINUTE = 20
 INBOX_AT_ONCE = 5_000
+SETTLE_EVERY = 1.0
 log = structlog.get_logger("parcours.projector")
 
-
-class BreakerOpened(RuntimeError):
-    """The folds of many people fail: this partition stops until somebody has looked. Nothing of the batch is kept."""
-
-    def __init__(self, partition: int, error: str) -> None:
-        super().__init__(
-            f"{FAILURES_A_MINUTE} patients of partition {partition} could not be folded within a minute ({error})"
-        )
-        self.partition, self.error = partition, error
-
-
+Records = Mapping[int, Sequence[Record]]
+Read = Mapping[int, Sequence[tuple[Record, Recorded | Parked]]]
 Fold = Callable[[Connection, Work], Awaitable[None]]
 Seen = tuple[Recorded, datetime]
 """A fact, and its partition's watermark once it was read."""
 
 
-class Projecting:
+class RowsRefused(RuntimeError):
+    """Postgres will not keep a row of what was on its way: nothing of it is kept, and it has to be read again, `careful`."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """A folded batch on its way into the tables: its rows are made, and Postgres may be writing them."""
+
+    records: Records
+    read: Read
+    work: Work
+    expected: dict[int, Position]
+    to: dict[int, Position]
+    batch: UUID
+    task: asyncio.Task[None] | None = None
+    spoiled: set[Person] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Air:
+    """What was folded and is not in the tables yet, the oldest first: at most one being written and one waiting."""
+
+    flights: deque[Flight] = field(default_factory=deque)
+
+    def held(self, person: Person) -> Held | None:
+        """The newest state of a person."""
+        for flight in reversed(self.flights):
+            if (found := flight.work.held.get(person)) is not None:
+                return found
+        return None
+
+
+class Projecting(Sharing):
     """Folds records into the read tables of one generation; the caller owns the partitions."""
 
     def __init__(
-        self,
-        pool: Pool,
-        generation: Generation,
-        topic: str,
-        reader: Reader,
-        memory: Memory,
-        owner: str,
-        *,
-        speaks: bool = True,
-    ) -> None:
-        self._pool = pool
-        self._generation = generation
-        self._speaks = speaks
-        self._schema = generation.schema
-        self._policy = generation.policy
-        self._topic = topic
-        self._reader = reader
-        self._memory = memory
-        self._owner = owner
-        self.positions: dict[int, Position] = {}
-        self.failures: dict[int, dict[Person, float]] = {}
-        self.spent = Spent()
-        self.registry = CollectorRegistry()
-        self.measures = Measures(self.registry)
-
-    @property
-    def memory(self) -> Memory:
-        return self._memory
+        self, pool: Pool, generation: Generation, topic: str, reader: Reader, memory: Memory, owner: str, *, speaks: bool = True
+    ) -> None:  # fmt: skip
+        super().__init__(pool, generation, topic, reader, memory, owner, speaks=speaks)
+        self._air = Air()
+        self._careful_until: dict[int, int] = {}
+        self._settled_at = 0.0
 
     async def take(self, partitions: Iterable[int]) -> None:
         """Learn where partitions stand that have become ours."""
+        self.let_go()
         async with self._pool.acquire() as connection:
             self.positions = await tables.positions(connection, self._schema, self._topic, partitions)
+        self.ahead = dict(self.positions)
 
-    async def project(self, records: Mapping[int, Sequence[Record]]) -> None:
-        """Fold the records of some partitions and move their checkpoints with the rows, then whatever has fallen due.
+    def let_go(self) -> None:
+        """No partition is ours; what is not in the tables is forgotten."""
+        self._discard()
+        self.positions, self.ahead = {}, {}
+
+    async def project(self, records: Records) -> None:
+        """Fold the records of some partitions and move their checkpoints with the rows.
 
         Raises `FenceLost` when somebody else has moved a checkpoint; nothing of the batch is kept then. A record of which
         Postgres keeps no row is looked for by halves and parked; all others are kept.
         """
         try:
-            await self._project(records)
+            await self.take_in(records)
+            await self.landed()
+        except RowsRefused:
+            await self._by_halves(records)
+
+    async def follow(self, records: Records, *, more: bool) -> None:
+        """Fold a batch and set it on its way. With `more` waiting in the log, what has fallen due is fired once a second,
+        and the next batch is folded while this one is written; else all is in the tables when this returns.
+        """
+        await self.take_in(records)
+        await self.go_on(more=more)
+
+    async def go_on(self, *, more: bool) -> None:
+        """What `follow` does once a batch is folded; what failed for a moment is done again by calling this again."""
+        now = time.monotonic()
+        if more and now - self._settled_at < SETTLE_EVERY:
+            await self.advance()
+        else:
+            await self.settle()
+            self._settled_at = now
+
+    # -- on its way --------------------------------------------------------------------------------------------------------
+
+    async def take_in(self, records: Records) -> None:
+        """Fold records on top of what is on its way into the tables. Nothing is in them before `landed`.
+
+        If this raises, it can be called again with the same records.
+        """
+        if any(flight.spoiled for flight in self._air.flights):
+            await self.landed()
+        if any(self._is_careful(number) for number in records):
+            await self.landed()
+            await self._by_halves(records)
+            return
+        while len(self._air.flights) > 1:
+            await self.advance()
+        read = await self._decoded(records)
+        if any(
+            isinstance(one, Recorded) and isinstance(one.data, CORRECTIONS) for some in read.values() for _, one in some
+        ):
+            await self.landed()
+            await self._transact_records(records, read)
+            return
+        expected = {number: self.ahead[number] for number in read}
+        flight = Flight(records, read, self._work(), expected, {}, uuid4())
+        try:
+            async with self._pool.acquire() as connection:
+                await self._fold_records(connection, flight.work, read)
+            await self._make_rows(flight.work)
+        except BaseException:
+            self._memory.drop(flight.work.held)
+            for other in self._air.flights:  # their files may have been folded on
+                other.spoiled.update(flight.work.held)
+            raise
+        flight.to = {number: replace(self._moved(number, some), batch=flight.batch) for number, some in read.items()}
+        self.ahead |= flight.to
+        self._air.flights.append(flight)
+        if flight.work.is_rare:
+            await self.landed()
+
+    async def advance(self) -> None:
+        """Have the oldest batch written: once it is in the tables, the next one is on its way.
+
+        Raises `FenceLost` and `RowsRefused`, after which nothing is on its way any more; what passes can be tried again.
+        """
+        flights = self._air.flights
+        if flights and flights[0].task is not None:
+            await self._land(flights[0])
+        if flights and flights[0].task is None:
+            flights[0].task = asyncio.create_task(self._write(flights[0]))
+
+    async def landed(self) -> None:
+        """Everything that was folded is in the tables."""
+        while self._air.flights:
+            await self.advance()
+
+    async def _land(self, flight: Flight) -> None:
+        assert flight.task is not None  # noqa: S101 - the caller has looked
+        try:
+            await asyncio.shield(flight.task)
+        except asyncio.CancelledError:
+            raise
+        except tables.FenceLost:
+            self._discard()
+            raise
         except REFUSED as wrong:
-            listed = [(number, record) for number, some in records.items() for record in some]
+            log.warning("rows refused", error=type(wrong).__name__)
+            until = {n: at.next_offset for one in self._air.flights for n, at in one.to.items()}
+            self._discard()
+            self._careful_until = until
+            raise RowsRefused(str(wrong)) from wrong
+        except Exception:
+            flight.task = None  # the same rows, once more
+            raise
+        self._air.flights.popleft()
+        self._note_batch(flight.records, flight.read)
+
+    def _discard(self) -> None:
+        """Forget what is on its way, and the files it was folded into."""
+        for flight in self._air.flights:
+            if flight.task is not None:
+                flight.task.cancel()
+            self._memory.drop(flight.work.held)
+        self._air.flights.clear()
+        self.ahead = dict(self.positions)
+
+    def _flying(self, person: Person) -> Held | None:
+        return self._air.held(person)
+
+    async def _write(self, flight: Flight) -> None:
+        """The transaction of a folded batch. Done again, it asks first whether it happened."""
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await self._move(connection, flight.expected, flight.to, flight.batch)
+                await self._finish(connection, flight.work)
+        except Exception as wrong:
+            if not await self._happened(flight.to, flight.batch, wrong):
+                raise
+        self._keep(flight.work, flight.to, flight.spoiled)
+
+    # -- careful -----------------------------------------------------------------------------------------------------------
+
+    def _is_careful(self, number: int) -> bool:
+        """Whether a record of this partition that Postgres refuses is still to be found."""
+        return self.positions[number].next_offset < self._careful_until.get(number, 0)
+
+    async def _by_halves(self, records: Records) -> None:
+        """One transaction after another, nothing on its way; what is refused is looked for by halves."""
+        listed = [
+            (number, record)
+            for number, some in records.items() for record in some if record.offset >= self.positions[number].next_offset
+        ]  # fmt: skip
+        if not listed:
+            return
+        try:
+            await self._transact_records(records, await self._decoded(records))
+        except REFUSED as wrong:
             log.warning("rows refused", records=len(listed), error=type(wrong).__name__)
             if len(listed) == 1:
-                await self._project(records, refused=wrong)
+                await self._transact_records(records, await self._decoded(records, refused=wrong))
                 return
             for half in (listed[: len(listed) // 2], listed[len(listed) // 2 :]):
                 some_of: dict[int, list[Record]] = {}
                 for number, record in half:
                     some_of.setdefault(number, []).append(record)
-                await self.project(some_of)
+                await self._by_halves(some_of)
 
-    async def _project(self, records: Mapping[int, Sequence[Record]], refused: Exception | None = None) -> None:
-        started = time.perf_counter()
-        read = {number: [(record, self._read(record, refused)) for record in some] for number, some in records.items()}
-        self.spent.decode += time.perf_counter() - started
+    async def _transact_records(self, records: Records, read: Read) -> None:
         to = {number: self._moved(number, some) for number, some in read.items()}
         await self._transact(to, lambda connection, work: self._fold_records(connection, work, read))
+        self._note_batch(records, read)
+
+    async def _decoded(self, records: Records, refused: Exception | None = None) -> Read:
+        started = time.perf_counter()
+        breath, read = Breath(), {}
+        for number, some in records.items():
+            listed = read[number] = list[tuple[Record, Recorded | Parked]]()
+            for record in some:
+                listed.append((record, self._read_record(record, refused)))
+                await breath.taken()
+        self.spent.decode += time.perf_counter() - started
+        return read
+
+    def _read_record(self, record: Record, refused: Exception | None) -> Recorded | Parked:
+        if refused is None:
+            return self._reader.read(record)
+        return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(refused).__name__})")
+
+    def _note_batch(self, records: Records, read: Read) -> None:
+        before = self.spent.records
         self.spent.records += sum(map(len, records.values()))
+        if before // EVERY != self.spent.records // EVERY:
+            tidy()
         for step in ("fetch", "decode", "fold", "load", "write"):
             self.measures.seconds.labels(step).set(getattr(self.spent, step))
         self.measures.batch(records, read, self.positions)
@@ -123,40 +285,46 @@ class Projecting:
             isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
         )
 
-    def _read(self, record: Record, refused: Exception | None) -> Recorded | Parked:
-        if refused is None:
-            return self._reader.read(record)
-        return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(refused).__name__})")
-
-    async def settle(self) -> None:
-        """Take what other partitions left for ours, and fire what has fallen due, until nothing is left of either."""
-        while await self._take_inbox() or await self._fire_due():
-            pass
-
     # -- the transaction -------------------------------------------------------------------------------------------------
 
-    async def _transact(self, to: Mapping[int, Position], fold: Fold) -> None:
-        """One transaction: the compare-and-set first, then what `fold` finds and its rows; nothing is kept unless it commits."""
-        work, batch = Work(None, self._quarantine), uuid4()
+    def _work(self) -> Work:
+        work = Work(None, self._quarantine)
         if self._speaks:
             work.say = lambda *said: self._say(work, *said)
+        return work
+
+    async def _transact(self, to: Mapping[int, Position], fold: Fold) -> None:
+        """One transaction, with nothing else on its way: the compare-and-set first, then what `fold` finds and its rows;
+        nothing is kept unless it commits.
+        """
+        work, batch = self._work(), uuid4()
         async with self._pool.acquire() as connection:
             try:
                 async with connection.transaction():
-                    expected = {number: self.positions[number] for number in to}
-                    await tables.move(connection, self._generation, self._topic, expected, to, self._owner, batch)
+                    await self._move(connection, self.positions, to, batch)
                     await fold(connection, work)
+                    if work.remerged:
+                        await tables_people.write_corrections(connection, self._schema, work.changes)
+                        await self._merge_people(connection, work)
+                    await self._make_rows(work)
                     await self._finish(connection, work)
-            except Exception as wrong:
+            except BaseException as wrong:
                 self._memory.drop(work.held)
-                if not await self._happened(to, batch, wrong):
+                if not isinstance(wrong, Exception) or not await self._happened(to, batch, wrong):
                     raise
                 work.held.clear()
         self._keep(work, {number: replace(position, batch=batch) for number, position in to.items()})
+        self.ahead = dict(self.positions)
+
+    async def _move(
+        self, connection: Connection, expected: Mapping[int, Position], to: Mapping[int, Position], batch: UUID
+    ) -> None:
+        wanted = {number: expected[number] for number in to}
+        await tables.move(connection, self._generation, self._topic, wanted, to, self._owner, batch)
 
     async def _happened(self, to: Mapping[int, Position], batch: UUID, wrong: Exception) -> bool:
         """A commit whose answer was lost did happen: the checkpoint bears our batch."""
-        if isinstance(wrong, tables.FenceLost):
+        if isinstance(wrong, REFUSED):
             return False
         try:
             async with self._pool.acquire() as connection:
@@ -164,16 +332,16 @@ class Projecting:
         except OSError:
             return False
 
-    def _keep(self, work: Work, to: Mapping[int, Position]) -> None:
+    def _keep(self, work: Work, to: Mapping[int, Position], spoiled: Iterable[Person] = ()) -> None:
         """After COMMIT returned, and only then, the files in memory are the state."""
         self.positions |= to
-        gone = {person for person in work.held if work.held[person].is_quarantined}
+        gone = set(spoiled) | {person for person in work.held if work.held[person].is_quarantined}
         gone |= set(work.erased)
         self._memory.put(held for person, held in work.held.items() if person not in gone)
         self._memory.drop(gone)
 
     def _moved(self, number: int, some: Sequence[tuple[Record, Recorded | Parked]]) -> Position:
-        watermark = self.positions[number].watermark
+        watermark = self.ahead[number].watermark
         for _, one in some:
             if isinstance(one, Recorded) and (watermark is None or one.recorded_at > watermark):
                 watermark = one.recorded_at
@@ -182,9 +350,7 @@ class Projecting:
 
     # -- folding ---------------------------------------------------------------------------------------------------------
 
-    async def _fold_records(
-        self, connection: Connection, work: Work, read: Mapping[int, Sequence[tuple[Record, Recorded | Parked]]]
-    ) -> None:
+    async def _fold_records(self, connection: Connection, work: Work, read: Read) -> None:
         started = time.perf_counter()
         subjects = {
             (one.tenant, one.subject)
@@ -194,8 +360,9 @@ class Projecting:
         theirs: dict[Person, list[Seen]] = {}
         ours: dict[Person, int] = {}
         until: dict[int, datetime | None] = {}
+        breath = Breath()
         for number, some in read.items():
-            watermark = self.positions[number].watermark
+            watermark = self.ahead[number].watermark
             for _, one in some:
                 if isinstance(one, Parked):
                     work.changes.parked.append(parked_row(one))
@@ -216,6 +383,7 @@ class Projecting:
                 else:
                     ours[person], theirs[person] = number, [(one, watermark)]
             until[number] = watermark
+            await breath.taken()
         self.spent.fold += time.perf_counter() - started
         await self._load(connection, work, ours)
         if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & ours.keys()):
@@ -227,76 +395,8 @@ class Projecting:
                 work.apply(held, fact, watermark)
             if (last := until[number]) is not None:
                 work.advance(held, last)
+            await breath.taken()
         self.spent.fold += time.perf_counter() - started
-
-    def _home(self, person: Person) -> int:
-        """The partition whose owner keeps a person's rows."""
-        return partition_of(partition_key(*person).encode(), self._reader.partitions)
-
-    async def _load(self, connection: Connection, work: Work, persons: Mapping[Person, int]) -> None:
-        """Have the files of a batch's persons at hand: from memory, else folded from the timeline."""
-        started = time.perf_counter()
-        missing = []
-        for person in persons:
-            held = self._memory.get(person)
-            if held is None:
-                missing.append(person)
-            else:
-                work.held[person] = held
-        if missing:
-            stored = await tables.timelines(connection, self._schema, missing)
-            buried = await tables_people.tombstones(connection, self._schema, missing)
-            known = list(stored)
-            digests = await tables_people.erased(connection, self._schema, missing)
-            seen = await tables.shown(connection, self._schema, known) if known else {}
-            stale = await tables.overdue(connection, self._schema, known) if known else set()
-            said = await tables.said(connection, missing)
-            for person in missing:
-                held = self._loaded(person, persons[person], stored.get(person, ()), buried.get(person))
-                held.seen, held.said = seen.get(person, {}), said.get(person, {})
-                held.erased = digests.get(person, {})
-                if person not in stale:
-                    held.settle()
-                work.held[person] = held
-        self.spent.load += time.perf_counter() - started
-
-    async def _recall_erased(self, connection: Connection, work: Work, persons: Sequence[Person]) -> None:
-        """What those who have become these persons were erased of: a copy that comes late must not bring it back."""
-        digests = await tables_people.erased(connection, self._schema, persons)
-        for person, found in digests.items():
-            work.held[person].erased |= found
-
-    def _loaded(self, person: Person, number: int, rows: Iterable[tuple[bytes, bool]], erased: datetime | None) -> Held:
-        file = PatientFile(
-            *person, self._policy, watermark=self.positions[number].watermark, erased_until=erased, buried_until=erased
-        )
-        held = Held(file, number)
-        facts = []
-        for raw, conflicting in rows:
-            fact = decoded(raw)
-            facts.append(fact)
-            held.note(fact)
-            if conflicting:
-                file.conflicts.add(fact.identity)
-        if facts:
-            try:
-                file.fill(facts)
-            except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
-                held.is_quarantined = True
-                self._quarantine(held, wrong)
-        return held
-
-    def _quarantine(self, held: Held, wrong: Exception) -> None:
-        """A person's fold raised. Many within a minute are a bad deployment: `BreakerOpened`."""
-        log.error("fold failed", partition=held.partition, error=type(wrong).__name__, exc_info=wrong)
-        now = time.monotonic()
-        lately = self.failures.setdefault(held.partition, {})
-        lately[held.person] = now
-        for person in [person for person, at in lately.items() if now - at > 60]:
-            del lately[person]
-        if len(lately) >= FAILURES_A_MINUTE:
-            lately.clear()
-            raise BreakerOpened(held.partition, type(wrong).__name__)
 
     def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
         envelope = alert(held.file, said, at, cause)
@@ -311,6 +411,12 @@ class Projecting:
         work.changes.announced.append(row)
 
     # -- other partitions, and time ----------------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Have all in the tables, take what other partitions left for ours, and fire what has fallen due, until nothing is left."""
+        await self.landed()
+        while await self._take_inbox() or await self._fire_due():
+            pass
 
     async def _take_inbox(self) -> bool:
         """Facts that other partitions took for persons of ours, and persons to regroup, in our own transaction."""
@@ -340,79 +446,19 @@ class Projecting:
         to = {number: self.positions[number] for number in numbers}
         await self._transact(to, lambda connection, work: self._fold_own(connection, work, waiting, due))
 
-    async def _fold_own(
-        self, connection: Connection, work: Work, waiting: Sequence[tables.Waiting], due: Sequence[Person]
-    ) -> None:
-        persons = {(tenant, person): number for _, number, tenant, person, *_ in waiting}
-        persons |= {person: self._home(person) for person in due}
-        facts = {number: decoded(raw) for number, *_, raw, _ in waiting if raw is not None}
-        subjects = {(fact.tenant, fact.subject) for fact in facts.values()}
-        renamed = await tables_people.aliases(connection, self._schema, sorted(subjects))
-        await self._load(connection, work, persons)
-        if waiting:
-            await self._recall_erased(connection, work, list(persons))
-        for number, _, tenant, person, raw, conflicting in waiting:
-            work.changes.taken.append(number)
-            if raw is None:
-                await self._regroup(connection, work, work.held[tenant, person])
-                continue
-            fact = facts[number]
-            # whose it is now: on the way, the person it was sent to may have become another's, and its own subject not
-            now = (tenant, renamed.get((tenant, fact.subject), fact.subject))
-            if now in work.held:
-                held = work.held[now]
-                watermark = self.positions[held.partition].watermark
-                work.apply(held, fact, watermark or fact.recorded_at)
-                if conflicting and fact.identity not in held.file.conflicts:
-                    held.file.conflicts.add(fact.identity)
-                    work.changes.conflicting.append((*now, *fact.identity))
-            else:
-                work.changes.inbox.append((self._home(now), *now, raw, conflicting))
-        for held in work.held.values():
-            watermark = self.positions[held.partition].watermark
-            if watermark is not None:
-                work.advance(held, watermark)
-            elif held.newest is not None:  # time has not begun in this partition: nothing can fall due yet
-                work.compare(held, held.newest, None)
-
-    async def _regroup(self, connection: Connection, work: Work, held: Held) -> None:
-        """Some facts of this person have become somebody else's: hand them over, and fold the rest anew."""
-        file, person = held.file, held.person
-        subjects = sorted({fact.subject for fact in file.known.values()} | {file.patient})
-        renamed = await tables_people.aliases(
-            connection, self._schema, [(file.tenant, subject) for subject in subjects]
-        )
-        leaving = [f for f in file.known.values() if renamed.get((file.tenant, f.subject), f.subject) != file.patient]
-        if leaving:
-            await tables_people.leave(connection, self._schema, person, leaving)
-        for fact in leaving:
-            now = (file.tenant, renamed.get((file.tenant, fact.subject), fact.subject))
-            work.changes.inbox.append((self._home(now), *now, fact.raw, fact.identity in file.conflicts))
-        work.leave(held, leaving)
-
-    async def _merge_people(self, connection: Connection, work: Work) -> None:
-        """Judge all merges of a tenant in history order, and have those persons regrouped whose facts have moved."""
-        for tenant in sorted(work.remerged):
-            await tables_people.lock_merges(connection, tenant)
-            raws = await tables_people.corrections(connection, self._schema, tenant)
-            who = people(effective_merges(tenant, [decoded(raw) for raw in raws], self._policy))
-            now = {subject: who.person(subject) for subject in who.into}
-            before = await tables_people.persons(connection, self._schema, tenant)
-            await tables_people.set_merge_cycles(connection, self._schema, tenant, who.cycles)
-            moved = {subject for subject in now.keys() | before.keys() if now.get(subject) != before.get(subject)}
-            if moved:
-                await tables_people.set_persons(connection, self._schema, tenant, moved, now)
-            for person in sorted({before.get(subject, subject) for subject in moved}):
-                work.changes.inbox.append((self._home((tenant, person)), tenant, person, None, False))
-
     # -- rows --------------------------------------------------------------------------------------------------------------
+
+    async def _make_rows(self, work: Work) -> None:
+        """The rows of everybody the batch touched: from here on their files may be folded further."""
+        started = time.perf_counter()
+        breath = Breath()
+        for person in work.touched:
+            work.rows_of(person)
+            await breath.taken()
+        self.spent.rows += time.perf_counter() - started
 
     async def _finish(self, connection: Connection, work: Work) -> None:
         started = time.perf_counter()
-        if work.remerged:
-            await tables_people.write_corrections(connection, self._schema, work.changes)
-            await self._merge_people(connection, work)
-        work.rows()
         for person in work.erased if self._speaks else ():
             await tables_people.erase_unsaid(connection, person)
         await tables.write(connection, self._schema, work.changes)

@@ -22,6 +22,7 @@ class Spent:
     decode: float = 0.0
     fold: float = 0.0
     load: float = 0.0
+    rows: float = 0.0
     write: float = 0.0
 
 

@@ -101,10 +101,19 @@ class Work:
         if held.file.watermark is not None:
             self.compare(held, held.file.watermark, None)
 
-    def rows(self) -> None:
-        """The rows of everybody the batch touched."""
-        for person, touched in self.touched.items():
-            person_rows(self.changes, self.held[person], touched, self.changed.get(person, NOTHING))
+    @property
+    def is_rare(self) -> bool:
+        """Whether it does more than fold facts into files: what comes next has to find it in the tables."""
+        return bool(
+            self.erased
+            or self.remerged
+            or self.changes.inbox
+            or any(held.is_quarantined for held in self.held.values())
+        )
+
+    def rows_of(self, person: Person) -> None:
+        """The rows of somebody the batch touched."""
+        person_rows(self.changes, self.held[person], self.touched[person], self.changed.get(person, NOTHING))
 
     def _set_aside(self, held: Held, wrong: Exception) -> None:
         held.is_quarantined = True

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ from projections.patient import PatientFile
 from projections.policy import Policy
 from services.instance import Servers
 from services.log import LogWriter, Outgoing, Record, full_batch
-from services.projector.app import calm_collector
 from services.projector.batch import Projecting
+from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.rebuild import Rebuilding, begin, fill, fill_in_processes, index
 from services.projector.records import Reader
@@ -212,7 +213,7 @@ async def live(line: Line) -> dict[str, Any]:
     work = line.projecting = Projecting(line.pool, line.generation, line.topic, reader, Memory(400_000), "b")
     await work.take(range(PARTITIONS))
     cpu = time.process_time()
-    n, seconds = await batches(line, work.project)
+    n, seconds = await batches(line, partial(work.follow, more=True))
     started = time.perf_counter()
     await work.settle()
     seconds += time.perf_counter() - started

@@ -16,7 +16,7 @@ import uvloop
 
 from projections.policy import Policy
 from services.instance import Servers
-from services.projector.app import calm_collector
+from services.projector.collector import calm_collector
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from tests.benchmarks.bench import batches

@@ -1,0 +1,166 @@
+"""The persons of a batch at hand: from memory, from what is on its way into the tables, else folded from the timeline. DESIGN section 4."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from events.catalogue import decoded
+from events.envelope import partition_key
+from projections.patient import PatientFile
+from services import tables_people
+from services import tables_projector as tables
+from services.log import partition_of
+from services.projector.changes import Person
+from services.projector.held import Held, Memory
+from services.projector.measures import Measures, Spent
+from services.projector.records import Reader
+from services.projector.work import Work
+from services.tables import Connection, Generation, Pool
+from services.tables_projector import Position
+
+FAILURES_A_MINUTE = 20
+AT_A_STRETCH = 0.002
+log = structlog.get_logger("parcours.projector")
+
+
+class BreakerOpened(RuntimeError):
+    """The folds of many people fail: this partition stops until somebody has looked. Nothing of the batch is kept."""
+
+    def __init__(self, partition: int, error: str) -> None:
+        super().__init__(
+            f"{FAILURES_A_MINUTE} patients of partition {partition} could not be folded within a minute ({error})"
+        )
+        self.partition, self.error = partition, error
+
+
+class Breath:
+    """Lets the loop turn now and then: what is on its way into the tables waits for it, and so do the heartbeats."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    async def taken(self) -> None:
+        """Give way if a stretch of work has been long enough."""
+        if time.perf_counter() - self._since > AT_A_STRETCH:
+            await asyncio.sleep(0)
+            self._since = time.perf_counter()
+
+
+class Loading:
+    """Whose facts are folded, and where their partitions stand: `positions` as the rows say, `ahead` with what is on its way."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        generation: Generation,
+        topic: str,
+        reader: Reader,
+        memory: Memory,
+        owner: str,
+        *,
+        speaks: bool = True,
+    ) -> None:
+        self._pool = pool
+        self._generation = generation
+        self._speaks = speaks
+        self._schema = generation.schema
+        self._policy = generation.policy
+        self._topic = topic
+        self._reader = reader
+        self._memory = memory
+        self._owner = owner
+        self.positions: dict[int, Position] = {}
+        self.ahead: dict[int, Position] = {}
+        self.failures: dict[int, dict[Person, float]] = {}
+        self.spent = Spent()
+        self.registry = CollectorRegistry()
+        self.measures = Measures(self.registry)
+
+    @property
+    def memory(self) -> Memory:
+        return self._memory
+
+    def _home(self, person: Person) -> int:
+        """The partition whose owner keeps a person's rows."""
+        return partition_of(partition_key(*person).encode(), self._reader.partitions)
+
+    def _flying(self, person: Person) -> Held | None:
+        """A person whose rows are on their way into the tables: memory has them only once they are there."""
+        del person
+        return None
+
+    async def _load(self, connection: Connection, work: Work, persons: Mapping[Person, int]) -> None:
+        """Have the files of these persons in the work's hands."""
+        started = time.perf_counter()
+        missing = []
+        for person in persons:
+            held = self._flying(person) or self._memory.get(person)
+            if held is None:
+                missing.append(person)
+            else:
+                work.held[person] = held
+        if missing:
+            await self._read(connection, work, persons, missing)
+        self.spent.load += time.perf_counter() - started
+
+    async def _read(
+        self, connection: Connection, work: Work, persons: Mapping[Person, int], missing: Sequence[Person]
+    ) -> None:
+        stored = await tables.timelines(connection, self._schema, missing)
+        known = list(stored)
+        buried, digests = await tables_people.what_was_erased(connection, self._schema, missing)
+        seen = await tables.shown(connection, self._schema, known) if known else {}
+        marks = [self.ahead[persons[person]].watermark for person in known]
+        stale = await tables.overdue(connection, self._schema, known, marks) if known else set()
+        said = await tables.said(connection, missing)
+        breath = Breath()
+        for person in missing:
+            held = self._loaded(person, persons[person], stored.get(person, ()), buried.get(person))
+            held.seen, held.said = seen.get(person, {}), said.get(person, {})
+            held.erased = digests.get(person, {})
+            if person not in stale:
+                held.settle()
+            work.held[person] = held
+            await breath.taken()
+
+    def _loaded(self, person: Person, number: int, rows: Iterable[tuple[bytes, bool]], erased: datetime | None) -> Held:
+        file = PatientFile(
+            *person, self._policy, watermark=self.ahead[number].watermark, erased_until=erased, buried_until=erased
+        )
+        held = Held(file, number)
+        facts = []
+        for raw, conflicting in rows:
+            fact = decoded(raw)
+            facts.append(fact)
+            held.note(fact)
+            if conflicting:
+                file.conflicts.add(fact.identity)
+        if facts:
+            try:
+                file.fill(facts)
+            except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
+                held.is_quarantined = True
+                self._quarantine(held, wrong)
+        return held
+
+    async def _recall_erased(self, connection: Connection, work: Work, persons: Sequence[Person]) -> None:
+        """What those who have become these persons were erased of: a copy that comes late must not bring it back."""
+        digests = await tables_people.erased(connection, self._schema, persons)
+        for person, found in digests.items():
+            work.held[person].erased |= found
+
+    def _quarantine(self, held: Held, wrong: Exception) -> None:
+        """A person's fold raised. Many within a minute are a bad deployment: `BreakerOpened`."""
+        log.error("fold failed", partition=held.partition, error=type(wrong).__name__, exc_info=wrong)
+        now = time.monotonic()
+        lately = self.failures.setdefault(held.partition, {})
+        lately[held.person] = now
+        for person in [person for person, at in lately.items() if now - at > 60]:
+            del lately[person]
+        if len(lately) >= FAILURES_A_MINUTE:
+            lately.clear()
+            raise BreakerOpened(held.partition, type(wrong).__name__)
