@@ -6,7 +6,7 @@ What was said belongs to no generation: an alert is the difference between the f
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from projections.findings import Finding
 
@@ -15,8 +15,7 @@ OLD = timedelta(days=30)
 Act = Literal["raised", "revised", "resolved"]
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(NamedTuple):
     """The last thing said of a finding: the n-th, at a level."""
 
     n: int
@@ -24,8 +23,7 @@ class Announced:
     is_raised: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """When a finding could first be seen in the log, and whether it was old history already."""
 
     at: datetime

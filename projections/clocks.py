@@ -1,6 +1,6 @@
 """One running of one clock of a claim. DOMAIN section 4, table of clocks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -22,7 +22,7 @@ PAUSABLE = frozenset({"answer", "next", "visit"})
 OUTLIVING = frozenset({"mediator_meeting", "mediator_report", "commission"})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Clock:
     """An instance of a clock.
 
@@ -34,13 +34,34 @@ class Clock:
     instance: int
     started_at: datetime
     due_at: datetime
-    fact: str = ""
-    about: str | None = None
-    state: ClockState = "running"
-    met_at: datetime | None = None
-    stopped: bool = False
-    since: datetime | None = None
-    pauses: list[Pause] = field(default_factory=list)
+    fact: str
+    about: str | None
+    state: ClockState
+    met_at: datetime | None
+    stopped: bool
+    since: datetime | None
+    pauses: list[Pause]
+
+    def __init__(
+        self,
+        name: ClockName,
+        instance: int,
+        started_at: datetime,
+        due_at: datetime,
+        fact: str = "",
+        about: str | None = None,
+    ) -> None:
+        self.name = name
+        self.instance = instance
+        self.started_at = started_at
+        self.due_at = due_at
+        self.fact = fact
+        self.about = about
+        self.state = "running"
+        self.met_at = None
+        self.stopped = False
+        self.since = None
+        self.pauses = []
 
     @property
     def is_running(self) -> bool:

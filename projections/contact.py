@@ -17,27 +17,47 @@ from events.envelope import Recorded
 NONE: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Contact:
     """What holds of a contact whenever one looks: corrections reach back to its first fact."""
 
     id: str
-    named_in: frozenset[str] = NONE
-    attached: dict[str, bool] | None = None
-    listed_by: frozenset[str] = NONE
-    topic: str | None = None
-    reclassified_topic: str | None = None
-    courtesy: bool = False
-    reclassified_courtesy: bool | None = None
-    planned: bool = False
-    invited: bool = False
-    is_received: bool = False
-    received: Recorded | None = None
-    returned: tuple[object, ...] | None = None
-    sent: Recorded | None = None
-    claim_facts: tuple[Recorded, ...] = ()
-    is_used: bool = False
-    cases: frozenset[str] = NONE
+    named_in: frozenset[str]
+    attached: dict[str, bool] | None
+    listed_by: frozenset[str]
+    topic: str | None
+    reclassified_topic: str | None
+    courtesy: bool
+    reclassified_courtesy: bool | None
+    planned: bool
+    invited: bool
+    is_received: bool
+    received: Recorded | None
+    returned: tuple[object, ...] | None
+    sent: Recorded | None
+    claim_facts: tuple[Recorded, ...]
+    is_used: bool
+    cases: frozenset[str]
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+        self.named_in = NONE
+        self.attached = None
+        self.listed_by = NONE
+        self.topic = None
+        self.reclassified_topic = None
+        self.courtesy = False
+        self.reclassified_courtesy = None
+        self.planned = False
+        self.invited = False
+        self.is_received = False
+        self.received = None
+        self.returned = None
+        self.sent = None
+        self.claim_facts = ()
+        self.is_used = False
+        self.cases = NONE
+
     """Every case one of its facts names or it was linked to, less those it was last unlinked from."""
 
     @property

@@ -1,9 +1,8 @@
 """What is found of a patient: each finding with its id, level, department and times. DOMAIN section 4, findings."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from projections.claim import Claim
 from projections.owed import Missed
@@ -17,8 +16,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing found. `id` is unique within the tenant; `department` is where the case is now."""
 
     id: str

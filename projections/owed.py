@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from events.claims import ClaimRegistered
 from projections.clocks import Clock, ClockName
@@ -18,8 +18,7 @@ CHASES = 2
 LADDER = ("U0", "U1", "U2", "U3", "U4", "U5")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One line of the explanation: which fact (none for a deadline) did what to which clock, by which rule."""
 
     at: datetime
@@ -119,8 +118,14 @@ class Owed:
     @property
     def has_missed(self) -> bool:
         """Whether there is, or was, anything to find about it."""
-        late = self.unanswered or self.missed or self.deemed or self.pauses.refused
-        return bool(late) or any(part.is_late for part in self.contributions)
+        if (
+            self.unanswered is not None
+            or self.missed
+            or self.deemed is not None
+            or (self.pauses.all and self.pauses.refused)
+        ):
+            return True
+        return any(part.is_late for part in self.contributions)
 
     # -- clocks start --------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """The path of a case across departments. DOMAIN section 3."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from projections.policy import Policy
 
@@ -9,8 +10,7 @@ LEVELS = (None, "B1", "B2", "B3", "B4")
 MOVED, BOUNCED, PING_PONG, TRAPPED = 1, 2, 3, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """A stay in one department, from the fact that brought the case there."""
 
     department: str
@@ -19,27 +19,46 @@ class Visit:
     fact: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Path:
     """One path of a case and its measures, kept up to date visit by visit. DOMAIN section 3, table 1."""
 
     number: int
-    visits: list[Visit] = field(default_factory=list)
-    hops: int = 0
-    returns: int = 0
-    direct_returns: int = 0
-    alternation: int = 0
-    sterile: int = 0
-    carried: int = 0
-    level: int = 0
-    trapped_due: datetime | None = None
-    is_open: bool = False
-    opened_at: datetime | None = None
-    answered_at: datetime | None = None
-    redirects: list[str] = field(default_factory=list)
-    sterile_visits: list[str] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    stretch: int = 0
+    visits: list[Visit]
+    hops: int
+    returns: int
+    direct_returns: int
+    alternation: int
+    sterile: int
+    carried: int
+    level: int
+    trapped_due: datetime | None
+    is_open: bool
+    opened_at: datetime | None
+    answered_at: datetime | None
+    redirects: list[str]
+    sterile_visits: list[str]
+    seen: set[str]
+    stretch: int
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.visits = []
+        self.hops = 0
+        self.returns = 0
+        self.direct_returns = 0
+        self.alternation = 0
+        self.sterile = 0
+        self.carried = 0
+        self.level = 0
+        self.trapped_due = None
+        self.is_open = False
+        self.opened_at = None
+        self.answered_at = None
+        self.redirects = []
+        self.sterile_visits = []
+        self.seen = set()
+        self.stretch = 0
 
     @property
     def departments(self) -> tuple[str, ...]:
@@ -53,6 +72,11 @@ class Path:
     def here(self) -> str | None:
         """The department the case is in."""
         return self.visits[-1].department if self.visits else None
+
+    @property
+    def is_bounced(self) -> bool:
+        """A bounced case's path: at least B2."""
+        return self.level >= BOUNCED
 
     def enter(self, visit: Visit) -> None:
         """Begin a visit; planned moves never count as hops, returns or alternation."""
@@ -85,23 +109,38 @@ class Path:
         return MOVED if self.hops >= policy.b1_hops else 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Case:
     """A case as its facts, taken in history order, have left it."""
 
     id: str
-    path: Path = field(default_factory=lambda: Path(1))
-    earlier: list[Path] = field(default_factory=list)
-    topic: str | None = None
-    closed: bool = False
-    last_answer: datetime | None = None
-    new_path: bool = False
-    last_sign: datetime | None = None
-    first_sign: datetime | None = None
-    consulted: set[str] = field(default_factory=set)
-    announced: set[str] = field(default_factory=set)
-    achieved: bool = False
-    nothing_done: bool = False
+    path: Path
+    earlier: list[Path]
+    topic: str | None
+    closed: bool
+    last_answer: datetime | None
+    new_path: bool
+    last_sign: datetime | None
+    first_sign: datetime | None
+    consulted: set[str]
+    announced: set[str]
+    achieved: bool
+    nothing_done: bool
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+        self.path = Path(1)
+        self.earlier = []
+        self.topic = None
+        self.closed = False
+        self.last_answer = None
+        self.new_path = False
+        self.last_sign = None
+        self.first_sign = None
+        self.consulted = set()
+        self.announced = set()
+        self.achieved = False
+        self.nothing_done = False
 
     @property
     def paths(self) -> list[Path]:
@@ -110,7 +149,7 @@ class Case:
     @property
     def is_bounced(self) -> bool:
         """Whether any of its paths is, or was, at the level of a finding."""
-        return self.path.level >= BOUNCED or bool(self.earlier)
+        return self.path.is_bounced or bool(self.earlier)
 
     def stays(self, department: str) -> bool:
         """Whether a moving fact of a department moves nothing: the case is there."""

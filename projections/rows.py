@@ -10,7 +10,7 @@ from events.envelope import Recorded, written
 from projections.claim import Claim
 from projections.contact import Contact
 from projections.findings import Finding, findings
-from projections.path import BOUNCED, LEVELS, Case
+from projections.path import LEVELS, Case
 from projections.patient import PatientFile
 from projections.people import People, people
 from projections.policy import Policy
@@ -30,7 +30,7 @@ def case_row(file: PatientFile, case: Case) -> Row:
         "path": list(path.departments), "handoffs": path.handoffs, "hops": path.hops,
         "distinct": len(path.seen), "returns": path.returns, "direct_returns": path.direct_returns,
         "alternation": path.alternation, "sterile": path.sterile, "carried": path.carried,
-        "level": LEVELS[path.level], "bounced": path.level >= BOUNCED,
+        "level": LEVELS[path.level], "bounced": path.is_bounced,
         "state": "closed" if case.closed else "open", "department": path.here,
         "since": stamp(path.visits[-1].since) if path.visits else None,
         "substantive_answer_at": stamp(path.answered_at),
@@ -79,12 +79,18 @@ def finding_row(file: PatientFile, found: Finding) -> Row:
     }  # fmt: skip
 
 
+def is_bounced(file: PatientFile) -> bool:
+    """Whether a person has a case now at B2 or above, or was bounced without one."""
+    for case in file.cases.values():
+        if case.path.is_bounced:
+            return True
+    return any([topic.opened_at is not None for topic in file.topics.values()])
+
+
 def patient_row(file: PatientFile) -> Row:
     """One row for each person with at least one known fact left."""
-    bounced = any(case.path.level >= BOUNCED for case in file.cases.values())
     return {
-        "tenant": file.tenant, "patient": file.patient,
-        "bounced": bounced or any(topic.opened_at is not None for topic in file.topics.values()),
+        "tenant": file.tenant, "patient": file.patient, "bounced": is_bounced(file),
         "cases": len(file.cases), "claims": len(file.claims),
     }  # fmt: skip
 

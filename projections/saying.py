@@ -57,10 +57,11 @@ def alert(file: PatientFile, said: ToSay, at: datetime, cause: Recorded | None) 
     }  # fmt: skip
     if cause is not None:
         envelope["causationid"] = cause.id
-        stated = parsed(cause.raw)
-        envelope |= {
-            name: stated[name] for name in ("correlationid", "traceparent") if isinstance(stated.get(name), str)
-        }
+        if b'"correlationid"' in cause.raw or b'"traceparent"' in cause.raw:
+            stated = parsed(cause.raw)
+            for name in ("correlationid", "traceparent"):
+                if isinstance(stated.get(name), str):
+                    envelope[name] = stated[name]
     return envelope
 
 

@@ -46,16 +46,33 @@ class Ending:
     claims: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Touched:
     """What changed in a file since somebody last looked; `anew` when it was folded anew and all of it may have."""
 
-    cases: set[str] = field(default_factory=set)
-    claims: set[str] = field(default_factory=set)
-    topics: set[str] = field(default_factory=set)
-    contacts: set[str] = field(default_factory=set)
-    acts: bool = False
-    anew: bool = False
+    cases: set[str]
+    claims: set[str]
+    topics: set[str]
+    contacts: set[str]
+    acts: bool
+    anew: bool
+
+    def __init__(
+        self,
+        cases: set[str] | None = None,
+        claims: set[str] | None = None,
+        topics: set[str] | None = None,
+        contacts: set[str] | None = None,
+        *,
+        acts: bool = False,
+        anew: bool = False,
+    ) -> None:
+        self.cases = set() if cases is None else cases
+        self.claims = set() if claims is None else claims
+        self.topics = set() if topics is None else topics
+        self.contacts = set() if contacts is None else contacts
+        self.acts = acts
+        self.anew = anew
 
     def __bool__(self) -> bool:
         return bool(self.anew or self.cases or self.claims or self.topics or self.contacts or self.acts)

@@ -1,13 +1,16 @@
 """What the projector reads and writes in Postgres, in its one transaction a batch. DESIGN section 4."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from projections.announcing import Announced, Shown
 from services import tables_people as people
 from services.projector.changes import Changes, Person, Row
+from services.projector.encoding import KINDS, encoded
 from services.tables import Connection, Generation
 
 Waiting = tuple[int, int, str, str, bytes | None, bool]
@@ -168,11 +171,11 @@ async def said(connection: Connection, persons: Sequence[Person]) -> dict[Person
 async def overdue(
     connection: Connection, schema: str, persons: Sequence[Person], marks: Sequence[datetime | None]
 ) -> set[Person]:
-    """Persons whose rows are older than their partition's watermark: a deadline of theirs has passed and is not in them."""
+    """Persons whose rows are not what their facts say: a deadline of theirs has passed since, or their fold failed."""
     rows = await connection.fetch(
         f"select p.tenant, p.patient from {schema}.patient p"
         " join unnest($1::text[], $2::text[], $3::timestamptz[]) as w(tenant, patient, mark) using (tenant, patient)"
-        " where p.next_due_at <= w.mark",
+        " where p.next_due_at <= w.mark or p.is_quarantined",
         [tenant for tenant, _ in persons], [patient for _, patient in persons], marks,
     )  # fmt: skip
     return {(row["tenant"], row["patient"]) for row in rows}
@@ -213,34 +216,67 @@ async def inbox(connection: Connection, schema: str, partitions: Iterable[int], 
 
 # -- writing -------------------------------------------------------------------------------------------------------------
 
-TIMELINE = (
-    "tenant", "patient", "subject", "source", "id", "type", "occurred_at", "recorded_at", "partition", "is_known",
-    "is_conflicting", "raw",
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as the projector writes it: its columns and their types; the first `keys` of them are its key."""
+
+    name: str
+    keys: int
+    columns: tuple[str, ...]
+    kinds: list[int]
+
+
+def _table(name: str, keys: int, **columns: str) -> Table:
+    return Table(name, keys, tuple(columns), [KINDS[kind] for kind in columns.values()])
+
+
+TIMELINE = _table(
+    "timeline", 0, tenant="text", patient="text", subject="text", source="text", id="text", type="text",
+    occurred_at="timestamptz", recorded_at="timestamptz", partition="smallint", is_known="boolean",
+    is_conflicting="boolean", raw="bytea",
 )  # fmt: skip
-CASE = (
-    "tenant", "patient", "case_id", "topic", "path", "handoffs", "hops", "distinct_departments", "returns",
-    "direct_returns", "alternation", "sterile", "carried", "level", "bounced", "state", "department", "since",
-    "substantive_answer_at", "first_sign", "last_sign", "visits_at", "visits_planned", "visits_sterile",
+PATIENT = _table(
+    "patient", 2, tenant="text", patient="text", partition="smallint", bounced="boolean", cases="integer", claims="integer",
+    facts="integer", next_due_at="timestamptz", last_sign="timestamptz", is_quarantined="boolean",
 )  # fmt: skip
-CLAIM = (
-    "tenant", "patient", "claim_id", "case_id", "jurisdiction", "t0", "state", "is_over", "unanswered", "ladder",
-    "chases", "answered_at", "due_at", "answered_late", "department", "clocks",
+CASE = _table(
+    "case_path", 3, tenant="text", patient="text", case_id="text", topic="text", path="text[]", handoffs="integer",
+    hops="integer", distinct_departments="integer", returns="integer", direct_returns="integer", alternation="integer",
+    sterile="integer", carried="integer", level="text", bounced="boolean", state="text", department="text",
+    since="timestamptz", substantive_answer_at="timestamptz", first_sign="timestamptz", last_sign="timestamptz",
+    visits_at="timestamptz[]", visits_planned="boolean[]", visits_sterile="boolean[]",
 )  # fmt: skip
-FINDING = (
-    "tenant", "id", "kind", "patient", "case_id", "claim_id", "topic", "department", "level", "is_open", "opened_at",
-    "shown_at", "is_old", "reasons",
+CLAIM = _table(
+    "claim", 3, tenant="text", patient="text", claim_id="text", case_id="text", jurisdiction="text", t0="timestamptz",
+    state="text", is_over="boolean", unanswered="boolean", ladder="text", chases="integer", answered_at="timestamptz",
+    due_at="timestamptz", answered_late="boolean", department="text", clocks="jsonb",
 )  # fmt: skip
-CONTACT = ("tenant", "patient", "contact_id", "at", "topic", "channel", "department", "case_id", "courtesy")
+FINDING = _table(
+    "finding", 2, tenant="text", id="text", kind="text", patient="text", case_id="text", claim_id="text", topic="text",
+    department="text", level="text", is_open="boolean", opened_at="timestamptz", shown_at="timestamptz", is_old="boolean",
+    reasons="jsonb",
+)  # fmt: skip
+CONTACT = _table(
+    "contact", 3, tenant="text", patient="text", contact_id="text", at="timestamptz", topic="text", channel="text",
+    department="text", case_id="text", courtesy="boolean",
+)  # fmt: skip
+ANNOUNCED = _table(
+    "announced", 2, tenant="text", finding="text", patient="text", n="integer", level="text", is_raised="boolean",
+    said_at="timestamptz", cause="text", raised_at="timestamptz",
+)  # fmt: skip
+OUTBOX = _table(
+    "outbox", 0, partition="integer", tenant="text", patient="text", key="text", value="bytea", finding="text", act="text",
+    number="bigint",
+)  # fmt: skip
 ACT = ("tenant", "patient", "alert", "fact", "kind", "at", "by", "until", "reason")
-PATIENT = (
-    "tenant", "patient", "partition", "bounced", "cases", "claims", "facts", "next_due_at", "last_sign",
-    "is_quarantined",
+LOST = (
+    ("case_path", "case_id"),
+    ("claim", "claim_id"),
+    ("contact", "contact_id"),
 )  # fmt: skip
-
-ANNOUNCED = ("tenant", "finding", "patient", "n", "level", "is_raised", "said_at", "cause", "raised_at")
-OUTBOX = ("partition", "tenant", "patient", "key", "value", "finding", "act", "number")
-
 FEW = 50
+PIECE = 512 * 1024
 
 
 def upsert(schema: str, table: str, columns: Sequence[str], keys: int, source: str, **otherwise: str) -> str:
@@ -250,8 +286,43 @@ def upsert(schema: str, table: str, columns: Sequence[str], keys: int, source: s
     return f"insert into {schema}.{table} ({names}) {source} on conflict ({', '.join(columns[:keys])}) do update set {changes}"
 
 
-async def write(connection: Connection, schema: str, changes: Changes) -> None:
-    """Everything a batch found, after its checkpoint was moved in the same transaction."""
+def _insert(schema: str, table: Table) -> str:
+    marks = ", ".join(f"${n + 1}" for n in range(len(table.columns)))
+    return f"insert into {schema}.{table.name} ({', '.join(table.columns)}) values ({marks})"
+
+
+async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool = False) -> None:
+    """Everything a batch found, after its checkpoint was moved in the same transaction.
+
+    Rows of keys that the tables do not hold are copied straight into them; with `doubting`, nothing is believed to be new.
+    """
+    await _forget(connection, schema, changes)
+    if changes.acts:
+        await connection.copy_records_to_table("alert_act", schema_name=schema, columns=ACT, records=changes.acts)
+        await connection.execute("select pg_notify('parcours_outbox', '')")
+    if len(changes.facts) > FEW:
+        await _copy(connection, f"{schema}.timeline", TIMELINE, changes.facts)
+    elif changes.facts:
+        await connection.executemany(_insert(schema, TIMELINE), changes.facts)
+    await _correct_timeline(connection, schema, changes)
+    for table, rows in (
+        (PATIENT, changes.patients),
+        (CASE, changes.cases),
+        (CLAIM, changes.claims),
+        (FINDING, changes.findings),
+        (CONTACT, changes.contacts),
+    ):
+        if doubting or len(rows.new) + len(rows.known) <= FEW:
+            await _put(connection, schema, table, [*rows.new, *rows.known])
+            continue
+        if rows.new:
+            await _copy(connection, f"{schema}.{table.name}", table, rows.new)
+        await _put(connection, schema, table, rows.known)
+    await _write_rare(connection, schema, changes)
+    await _write_said(connection, changes)
+
+
+async def _forget(connection: Connection, schema: str, changes: Changes) -> None:
     if changes.emptied:
         for table in ("case_path", "claim", "finding", "contact"):
             await connection.execute(
@@ -261,6 +332,11 @@ async def write(connection: Connection, schema: str, changes: Changes) -> None:
             )  # fmt: skip
     if changes.gone:
         await connection.executemany(f"delete from {schema}.patient where tenant = $1 and patient = $2", changes.gone)
+    for (table, name), lost in zip(LOST, (changes.lost_cases, changes.lost_claims, changes.lost_contacts), strict=True):
+        if lost:
+            await connection.executemany(
+                f"delete from {schema}.{table} where tenant = $1 and patient = $2 and {name} = $3", lost
+            )
     if changes.lost_findings:
         await connection.executemany(
             f"delete from {schema}.finding where tenant = $1 and id = $2", changes.lost_findings
@@ -269,45 +345,41 @@ async def write(connection: Connection, schema: str, changes: Changes) -> None:
         await connection.executemany(
             f"delete from {schema}.alert_act where tenant = $1 and patient = $2", changes.forgotten_acts
         )
-    if changes.acts:
-        await connection.copy_records_to_table("alert_act", schema_name=schema, columns=ACT, records=changes.acts)
-        await connection.execute("select pg_notify('parcours_outbox', '')")
-    if changes.facts:
-        await connection.copy_records_to_table("timeline", schema_name=schema, columns=TIMELINE, records=changes.facts)
-    await _correct_timeline(connection, schema, changes)
-    for table, columns, keys, rows in (
-        ("patient", PATIENT, 2, changes.patients),
-        ("case_path", CASE, 3, changes.cases),
-        ("claim", CLAIM, 3, changes.claims),
-        ("finding", FINDING, 2, changes.findings),
-        ("contact", CONTACT, 3, changes.contacts),
-    ):
-        await _put(connection, schema, table, columns, keys, rows)
-    await _write_rare(connection, schema, changes)
-    await _write_said(connection, changes)
 
 
-async def _put(
-    connection: Connection,
-    schema: str,
-    table: str,
-    columns: Sequence[str],
-    keys: int,
-    rows: Sequence[Row],
-    **otherwise: str,
-) -> None:
+async def _copy(connection: Connection, into: str, table: Table, rows: Sequence[Row]) -> None:
+    """Rows straight into a table. Raises asyncpg.DataError for what no column can hold."""
+    try:
+        payload = encoded(rows, table.kinds)
+    except (UnicodeEncodeError, OverflowError) as wrong:
+        raise asyncpg.DataError(f"{table.name}: {wrong}") from wrong
+    schema, _, name = into.rpartition(".")
+    await connection.copy_to_table(
+        name, schema_name=schema, columns=table.columns, source=_pieces(payload), format="binary"
+    )
+
+
+async def _pieces(payload: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(payload), PIECE):
+        yield payload[start : start + PIECE]
+
+
+async def _put(connection: Connection, schema: str, table: Table, rows: Sequence[Row], **otherwise: str) -> None:
     """Upsert rows: a few one by one; many by one COPY aside and one statement for all of them."""
     if len(rows) <= FEW:
-        marks = ", ".join(f"${n + 1}" for n in range(len(columns)))
+        marks = ", ".join(f"${n + 1}" for n in range(len(table.columns)))
         if rows:
-            await connection.executemany(upsert(schema, table, columns, keys, f"values ({marks})", **otherwise), rows)
+            upserting = upsert(schema, table.name, table.columns, table.keys, f"values ({marks})", **otherwise)
+            await connection.executemany(upserting, rows)
         return
-    aside, names = f"aside_{schema}_{table}", ", ".join(columns)
+    aside, names = f"aside_{schema}_{table.name}", ", ".join(table.columns)
     await connection.execute(
-        f"create temp table if not exists {aside} on commit delete rows as select {names} from {schema}.{table} with no data"
+        f"create temp table if not exists {aside} on commit delete rows as select {names} from {schema}.{table.name} with no data"
     )
-    await connection.copy_records_to_table(aside, schema_name="pg_temp", columns=columns, records=rows)
-    await connection.execute(upsert(schema, table, columns, keys, f"select {names} from {aside}", **otherwise))
+    await _copy(connection, f"pg_temp.{aside}", table, rows)
+    await connection.execute(
+        upsert(schema, table.name, table.columns, table.keys, f"select {names} from {aside}", **otherwise)
+    )
 
 
 async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:
@@ -328,15 +400,13 @@ async def _correct_timeline(connection: Connection, schema: str, changes: Change
 async def _write_said(connection: Connection, changes: Changes) -> None:
     if changes.announced:
         await _put(
-            connection, "parcours", "announced", ANNOUNCED, 2, _last_said(changes.announced),
+            connection, "parcours", ANNOUNCED, _last_said(changes.announced),
             raised_at="coalesce(excluded.raised_at, announced.raised_at)",
         )  # fmt: skip
     if changes.outbox:
         numbers = await _numbers(connection, [row[1] for row in changes.outbox])
-        await connection.copy_records_to_table(
-            "outbox", schema_name="parcours", columns=OUTBOX,
-            records=[(*row, number) for row, number in zip(changes.outbox, numbers, strict=True)],
-        )  # fmt: skip
+        rows = [(*row, number) for row, number in zip(changes.outbox, numbers, strict=True)]
+        await _copy(connection, "parcours.outbox", OUTBOX, rows)
         await connection.execute("select pg_notify('parcours_outbox', '')")
 
 

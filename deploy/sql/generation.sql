@@ -1,7 +1,8 @@
 -- One generation of the read tables. `{schema}` is g and a number, made by us, never by a user.
 create schema {schema};
 
--- Every fact, by person: what people read, and what a file is folded from when it is not in memory.
+-- Every fact, by person: what people read, and what a file is folded from when it is not in memory. That each is there once is the
+-- fold's doing, which knows every fact of a person; its one index, by person, comes with the others (decision 0010).
 create table {schema}.timeline (
     tenant text not null,
     patient text not null,
@@ -14,8 +15,7 @@ create table {schema}.timeline (
     partition smallint not null,
     is_known boolean not null,
     is_conflicting boolean not null default false,
-    raw bytea not null,
-    primary key (tenant, patient, subject, source, id)
+    raw bytea not null
 );
 
 create table {schema}.patient (
@@ -30,7 +30,7 @@ create table {schema}.patient (
     last_sign timestamptz,
     is_quarantined boolean not null default false,
     primary key (tenant, patient)
-);
+) with (fillfactor = 70);
 create index patient_due on {schema}.patient (partition, next_due_at) where next_due_at is not null;
 
 create table {schema}.case_path (
@@ -59,7 +59,7 @@ create table {schema}.case_path (
     visits_planned boolean[] not null,
     visits_sterile boolean[] not null,
     primary key (tenant, patient, case_id)
-);
+) with (fillfactor = 70);
 
 -- Contacts received: what small flows are counted from.
 create table {schema}.contact (
@@ -93,7 +93,7 @@ create table {schema}.claim (
     department text,
     clocks jsonb not null,
     primary key (tenant, patient, claim_id)
-);
+) with (fillfactor = 70);
 
 create table {schema}.finding (
     tenant text not null,

@@ -22,7 +22,7 @@ from services import tables_projector as tables
 from services.health import health_app, quiet_server, tables_health
 from services.log import MAX_RECORD, Record, hashes_before
 from services.projector.batch import Projecting, RowsRefused
-from services.projector.collector import calm_collector, tidy
+from services.projector.collector import calm_collector, keep_all, tidy
 from services.projector.held import Memory
 from services.projector.loading import BreakerOpened
 from services.projector.records import Reader, digest_of
@@ -370,6 +370,7 @@ class Projector(ConsumerRebalanceListener):
             await asyncio.sleep(0.5)
             if asyncio.get_running_loop().time() - tidied > TIDY_EVERY:
                 tidy()
+                keep_all()
                 tidied = asyncio.get_running_loop().time()
             async with self._turn:
                 if self.work.positions and not self.closing and not self._failed.done():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import asyncpg
 import orjson
 import structlog
 
@@ -21,10 +22,10 @@ from services import tables_projector as tables
 from services.log import Record
 from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
-from services.projector.collector import EVERY, tidy
+from services.projector.collector import keep_all, tidy
 from services.projector.held import Held, Memory
 from services.projector.loading import Breath
-from services.projector.records import REFUSED_BY_TABLES, Parked, Reader, digest_of, parked, parked_row
+from services.projector.records import REFUSED_BY_TABLES, Parked, Reader, digest_of, parked
 from services.projector.sharing import Sharing
 from services.projector.work import Work
 from services.tables import REFUSED, Connection, Generation, Pool
@@ -33,14 +34,13 @@ from services.tracing import span
 
 DUE_AT_ONCE = 2_000
 INBOX_AT_ONCE = 5_000
-SETTLE_EVERY = 1.0
+SETTLE_EVERY = 5.0
+AHEAD = 2
 log = structlog.get_logger("parcours.projector")
 
 Records = Mapping[int, Sequence[Record]]
 Read = Mapping[int, Sequence[tuple[Record, Recorded | Parked]]]
 Fold = Callable[[Connection, Work], Awaitable[None]]
-Seen = tuple[Recorded, datetime]
-"""A fact, and its partition's watermark once it was read."""
 
 
 class RowsRefused(RuntimeError):
@@ -57,15 +57,16 @@ class Flight:
     expected: dict[int, Position]
     to: dict[int, Position]
     batch: UUID
-    task: asyncio.Task[None] | None = None
     spoiled: set[Person] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class Air:
-    """What was folded and is not in the tables yet, the oldest first: at most one being written and one waiting."""
+    """What was folded and is not in the tables yet, the oldest first, and whoever writes it."""
 
     flights: deque[Flight] = field(default_factory=deque)
+    writer: asyncio.Task[None] | None = None
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
 
     def held(self, person: Person) -> Held | None:
         """The newest state of a person."""
@@ -139,8 +140,7 @@ class Projecting(Sharing):
             await self.landed()
             await self._by_halves(records)
             return
-        while len(self._air.flights) > 1:
-            await self.advance()
+        tidy()
         read = await self._decoded(records)
         if any(
             isinstance(one, Recorded) and isinstance(one.data, CORRECTIONS) for some in read.values() for _, one in some
@@ -162,51 +162,67 @@ class Projecting(Sharing):
         flight.to = {number: replace(self._moved(number, some), batch=flight.batch) for number, some in read.items()}
         self.ahead |= flight.to
         self._air.flights.append(flight)
+        keep_all()
         if flight.work.is_rare:
             await self.landed()
 
     async def advance(self) -> None:
-        """Have the oldest batch written: once it is in the tables, the next one is on its way.
+        """Have what was folded written, one batch after another, and wait until no more than `AHEAD` are on their way.
 
         Raises `FenceLost` and `RowsRefused`, after which nothing is on its way any more; what passes can be tried again.
         """
-        flights = self._air.flights
-        if flights and flights[0].task is not None:
-            await self._land(flights[0])
-        if flights and flights[0].task is None:
-            flights[0].task = asyncio.create_task(self._write(flights[0]))
+        await self._down_to(AHEAD)
 
     async def landed(self) -> None:
         """Everything that was folded is in the tables."""
-        while self._air.flights:
-            await self.advance()
+        await self._down_to(0)
 
-    async def _land(self, flight: Flight) -> None:
-        assert flight.task is not None  # noqa: S101 - the caller has looked
+    async def _down_to(self, most: int) -> None:
+        air = self._air
+        while air.flights:
+            if air.writer is None:
+                air.writer = asyncio.create_task(self._write_all())
+            if len(air.flights) <= most and not air.writer.done():
+                return
+            air.moved.clear()
+            if not air.writer.done():
+                moved = asyncio.ensure_future(air.moved.wait())
+                await asyncio.wait({air.writer, moved}, return_when=asyncio.FIRST_COMPLETED)
+                moved.cancel()
+            if air.writer.done():
+                writer, air.writer = air.writer, None
+                self._look_at(writer)
+
+    def _look_at(self, writer: asyncio.Task[None]) -> None:
+        """How the writing ended; what passes leaves the batches where they are, to be written once more."""
         try:
-            await asyncio.shield(flight.task)
-        except asyncio.CancelledError:
-            raise
+            writer.result()
         except tables.FenceLost:
             self._discard()
             raise
-        except REFUSED as wrong:
+        except (*REFUSED, asyncpg.UniqueViolationError) as wrong:
             log.warning("rows refused", error=type(wrong).__name__)
             until = {n: at.next_offset for one in self._air.flights for n, at in one.to.items()}
             self._discard()
             self._careful_until = until
             raise RowsRefused(str(wrong)) from wrong
-        except Exception:
-            flight.task = None  # the same rows, once more
-            raise
-        self._air.flights.popleft()
-        self._note_batch(flight.records, flight.read)
+
+    async def _write_all(self) -> None:
+        """The batches that are folded, the oldest first; each leaves once it is in the tables."""
+        air = self._air
+        while air.flights:
+            flight = air.flights[0]
+            await self._write(flight)
+            air.flights.popleft()
+            self._note_batch(flight.records, flight.read)
+            air.moved.set()
 
     def _discard(self) -> None:
         """Forget what is on its way, and the files it was folded into."""
+        if self._air.writer is not None:
+            self._air.writer.cancel()
+            self._air.writer = None
         for flight in self._air.flights:
-            if flight.task is not None:
-                flight.task.cancel()
             self._memory.drop(flight.work.held)
         self._air.flights.clear()
         self.ahead = dict(self.positions)
@@ -274,10 +290,7 @@ class Projecting(Sharing):
         return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(refused).__name__})")
 
     def _note_batch(self, records: Records, read: Read) -> None:
-        before = self.spent.records
         self.spent.records += sum(map(len, records.values()))
-        if before // EVERY != self.spent.records // EVERY:
-            tidy()
         for step in ("fetch", "decode", "fold", "load", "write"):
             self.measures.seconds.labels(step).set(getattr(self.spent, step))
         self.measures.batch(records, read, self.positions)
@@ -288,10 +301,7 @@ class Projecting(Sharing):
     # -- the transaction -------------------------------------------------------------------------------------------------
 
     def _work(self) -> Work:
-        work = Work(None, self._quarantine)
-        if self._speaks:
-            work.say = lambda *said: self._say(work, *said)
-        return work
+        return Work(self._say if self._speaks else None, self._quarantine)
 
     async def _transact(self, to: Mapping[int, Position], fold: Fold) -> None:
         """One transaction, with nothing else on its way: the compare-and-set first, then what `fold` finds and its rows;
@@ -307,7 +317,7 @@ class Projecting(Sharing):
                         await tables_people.write_corrections(connection, self._schema, work.changes)
                         await self._merge_people(connection, work)
                     await self._make_rows(work)
-                    await self._finish(connection, work)
+                    await self._finish(connection, work, doubting=True)
             except BaseException as wrong:
                 self._memory.drop(work.held)
                 if not isinstance(wrong, Exception) or not await self._happened(to, batch, wrong):
@@ -357,44 +367,18 @@ class Projecting(Sharing):
             for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK
         }  # fmt: skip
         renamed = await tables_people.aliases(connection, self._schema, list(subjects)) if subjects else {}
-        theirs: dict[Person, list[Seen]] = {}
-        ours: dict[Person, int] = {}
-        until: dict[int, datetime | None] = {}
         breath = Breath()
+        until: dict[int, datetime | None] = {}
         for number, some in read.items():
-            watermark = self.ahead[number].watermark
-            for _, one in some:
-                if isinstance(one, Parked):
-                    work.changes.parked.append(parked_row(one))
-                    continue
-                if watermark is None or one.recorded_at > watermark:
-                    watermark = one.recorded_at
-                if one.type == TICK:
-                    continue
-                work.note_correction(one)
-                person = (one.tenant, one.subject)
-                if renamed:
-                    person = (one.tenant, renamed.get(person, one.subject))
-                    if person[1] != one.subject and self._home(person) != number:
-                        work.changes.inbox.append((self._home(person), *person, one.raw, False))
-                        continue
-                if person in ours:
-                    theirs[person].append((one, watermark))
-                else:
-                    ours[person], theirs[person] = number, [(one, watermark)]
-            until[number] = watermark
+            until[number] = work.share_out(number, some, self.ahead[number].watermark, renamed, self._home)
             await breath.taken()
         self.spent.fold += time.perf_counter() - started
-        await self._load(connection, work, ours)
-        if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & ours.keys()):
+        await self._load(connection, work, work.ours)
+        if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & work.ours.keys()):
             await self._recall_erased(connection, work, merged)
         started = time.perf_counter()
-        for person, number in ours.items():
-            held = work.held[person]
-            for fact, watermark in theirs[person]:
-                work.apply(held, fact, watermark)
-            if (last := until[number]) is not None:
-                work.advance(held, last)
+        for person, number in work.ours.items():
+            work.fold(person, until[number])
             await breath.taken()
         self.spent.fold += time.perf_counter() - started
 
@@ -457,11 +441,11 @@ class Projecting(Sharing):
             await breath.taken()
         self.spent.rows += time.perf_counter() - started
 
-    async def _finish(self, connection: Connection, work: Work) -> None:
+    async def _finish(self, connection: Connection, work: Work, *, doubting: bool = False) -> None:
         started = time.perf_counter()
         for person in work.erased if self._speaks else ():
             await tables_people.erase_unsaid(connection, person)
-        await tables.write(connection, self._schema, work.changes)
+        await tables.write(connection, self._schema, work.changes, doubting=doubting)
         for person, facts in work.erased.items():
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
             await tables_people.erase_facts(connection, self._schema, person, facts, rows)

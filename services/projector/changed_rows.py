@@ -7,49 +7,86 @@ from typing import Any
 
 from events.envelope import Recorded, parsed
 from events.identity import canonical, unreadable
+from projections.contact import Contact
 from projections.findings import department_of
+from projections.path import LEVELS
 from projections.patient import PatientFile
-from projections.rows import case_row, claim_row, contact_row, patient_row
+from projections.rows import clock_rows, contact_row, is_bounced
 from projections.saying import reason_rows
 from projections.standing import Touched
-from services.projector.changes import Changes
+from services.projector.changes import Changes, Row, Stored
 from services.projector.held import Held
 
 
 def person_rows(changes: Changes, held: Held, touched: Touched, changed: AbstractSet[str]) -> None:
     """The rows of a person that a batch changed."""
-    file = held.file
+    file, stored = held.file, held.stored
     last = file.facts[-1].occurred_at if file.facts else None
     if not file.facts and not held.is_quarantined:
         changes.emptied.append(held.person)
         changes.forgotten_acts.append(held.person)
         changes.gone.append(held.person)
+        held.stored = Stored()
         return
-    row: Any = patient_row(file)
-    changes.patients.append(
-        (*held.person, held.partition, row["bounced"], row["cases"], row["claims"], len(file.facts), held.next_due, last,
-         held.is_quarantined)
+    changes.patients.add(
+        (*held.person, held.partition, is_bounced(file), len(file.cases), len(file.claims), len(file.facts), held.next_due,
+         last, held.is_quarantined),
+        is_new=not stored.person,
     )  # fmt: skip
+    stored.person = True
     if held.is_quarantined:
         return
     if touched.anew:
-        changes.emptied.append(held.person)
+        if stored.is_sure:
+            _forget(changes, held)
+        else:
+            changes.emptied.append(held.person)
+            stored = held.stored = Stored(person=True)
         touched = Touched(set(file.cases), set(file.claims), contacts=set(file.contacts), acts=True)
         changed = set(held.found)
-    changes.cases += [_case(file, name) for name in sorted(touched.cases)]
-    changes.claims += [_claim(file, name, file.watermark) for name in sorted(touched.claims)]
-    changes.findings += [_finding(held, name) for name in sorted(changed) if name in held.found]
-    for name in sorted(touched.contacts):
-        row = contact_row(file.contacts[name])
+    for name in touched.cases:
+        changes.cases.add(_case(file, name), is_new=name not in stored.cases)
+        stored.cases.add(name)
+    for name in touched.claims:
+        changes.claims.add(_claim(file, name, file.watermark), is_new=name not in stored.claims)
+        stored.claims.add(name)
+    for name in changed:
+        if name in held.found:
+            changes.findings.add(_finding(held, name), is_new=name not in stored.findings)
+            stored.findings.add(name)
+        elif name in stored.findings:
+            changes.lost_findings.append((file.tenant, name))
+            stored.findings.discard(name)
+    for name in touched.contacts:
+        row = _contact(file, file.contacts[name])
         if row is not None:
-            changes.contacts.append((*held.person, *row.values()))
+            changes.contacts.add(row, is_new=name not in stored.contacts)
+            stored.contacts.add(name)
     if touched.acts:
         changes.forgotten_acts.append(held.person)
         changes.acts += [(*held.person, a.alert, a.fact, a.kind, a.at, a.by, a.until, a.reason) for a in file.acts]
-    changes.lost_findings += [(file.tenant, name) for name in sorted(changed) if name not in held.found]
 
 
-def _finding(held: Held, name: str) -> tuple[Any, ...]:
+def _forget(changes: Changes, held: Held) -> None:
+    """A file folded anew: what it does not hold any more, the tables forget."""
+    file, stored = held.file, held.stored
+    for name in stored.cases - file.cases.keys():
+        changes.lost_cases.append((*held.person, name))
+        stored.cases.discard(name)
+    for name in stored.claims - file.claims.keys():
+        changes.lost_claims.append((*held.person, name))
+        stored.claims.discard(name)
+    for name in list(stored.contacts):
+        contact = file.contacts.get(name)
+        if contact is None or contact_row(contact) is None:
+            changes.lost_contacts.append((*held.person, name))
+            stored.contacts.discard(name)
+    for name in stored.findings - held.found.keys():
+        changes.lost_findings.append((file.tenant, name))
+        stored.findings.discard(name)
+
+
+def _finding(held: Held, name: str) -> Row:
     found, seen = held.found[name], held.seen[name]
     return (
         held.file.tenant, found.id, found.kind, found.patient, found.case, found.claim, found.topic, found.department,
@@ -57,32 +94,43 @@ def _finding(held: Held, name: str) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _case(file: PatientFile, name: str) -> tuple[Any, ...]:
-    case = file.cases[name]
-    row = case_row(file, case)
-    since = case.path.visits[-1].since if case.path.visits else None
+def _contact(file: PatientFile, contact: Contact) -> Row | None:
+    row = contact_row(contact)
+    if row is None:
+        return None
     return (
-        file.tenant, file.patient, name, row["topic"], row["path"], row["handoffs"], row["hops"], row["distinct"],
-        row["returns"], row["direct_returns"], row["alternation"], row["sterile"], row["carried"], row["level"],
-        row["bounced"], row["state"], row["department"], since, case.path.answered_at, case.first_sign, case.last_sign,
-        [visit.since for visit in case.path.visits], [visit.planned for visit in case.path.visits],
-        [visit.fact in case.path.sterile_visits for visit in case.path.visits],
+        file.tenant, file.patient, row["contact"], row["at"], row["topic"], row["channel"], row["department"], row["case"],
+        row["courtesy"],
     )  # fmt: skip
 
 
-def _claim(file: PatientFile, name: str, now: datetime | None) -> tuple[Any, ...]:
+def _case(file: PatientFile, name: str) -> Row:
+    case = file.cases[name]
+    path = case.path
+    visits = path.visits
+    return (
+        file.tenant, file.patient, name, case.topic, [visit.department for visit in visits], path.handoffs, path.hops,
+        len(path.seen), path.returns, path.direct_returns, path.alternation, path.sterile, path.carried, LEVELS[path.level],
+        path.is_bounced, "closed" if case.closed else "open", path.here, visits[-1].since if visits else None,
+        path.answered_at, case.first_sign, case.last_sign,
+        [visit.since for visit in visits], [visit.planned for visit in visits],
+        [visit.fact in path.sterile_visits for visit in visits],
+    )  # fmt: skip
+
+
+def _claim(file: PatientFile, name: str, now: datetime | None) -> Row:
     claim = file.claims[name]
-    row = claim_row(file, claim, now or claim.t0)
+    at = now or claim.t0
     answer = claim.current.get("answer")
-    late = {"met": False, "met_late": True}.get(answer.state) if answer and claim.is_over else None
+    late: Any = {"met": False, "met_late": True}.get(answer.state) if answer and claim.is_over else None
     return (
         file.tenant, file.patient, name, claim.said.case, claim.jurisdiction.id, claim.t0, claim.state, claim.is_over,
-        row["unanswered"], row["ladder"], len(claim.chases), claim.answered_at, answer.due_at if answer else None,
-        late, department_of(file, claim), row["clocks"],
+        claim.is_unanswered(at), claim.ladder(at), len(claim.chases), claim.answered_at, answer.due_at if answer else None,
+        late, department_of(file, claim), clock_rows(claim),
     )  # fmt: skip
 
 
-def erased_row(fact: Recorded, *, is_conflict: bool) -> tuple[Any, ...]:
+def erased_row(fact: Recorded, *, is_conflict: bool) -> Row:
     content = hashlib.sha256(canonical(parsed(fact.raw))).digest()
     unknown = None if fact.data is not None else fact.type
     return (

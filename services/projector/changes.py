@@ -8,6 +8,29 @@ Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
+class Rows:
+    """Rows of one table: those whose key it does not hold yet, and those that may change one it holds."""
+
+    new: list[Row] = field(default_factory=list)
+    known: list[Row] = field(default_factory=list)
+
+    def add(self, row: Row, *, is_new: bool) -> None:
+        (self.new if is_new else self.known).append(row)
+
+
+@dataclass(slots=True)
+class Stored:
+    """Which rows of a person the tables hold, by name. Not `is_sure`: they may hold others, from before their fold failed."""
+
+    person: bool = False
+    is_sure: bool = True
+    cases: set[str] = field(default_factory=set)
+    claims: set[str] = field(default_factory=set)
+    contacts: set[str] = field(default_factory=set)
+    findings: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Changes:
     """All a batch writes. Everything is keyed by person; rows are in the order of the columns."""
 
@@ -15,15 +38,18 @@ class Changes:
     replaced: list[Row] = field(default_factory=list)
     conflicting: list[Row] = field(default_factory=list)
     emptied: list[Person] = field(default_factory=list)
-    patients: list[Row] = field(default_factory=list)
+    patients: Rows = field(default_factory=Rows)
     gone: list[Person] = field(default_factory=list)
-    cases: list[Row] = field(default_factory=list)
-    claims: list[Row] = field(default_factory=list)
-    findings: list[Row] = field(default_factory=list)
-    lost_findings: list[tuple[str, str]] = field(default_factory=list)
+    cases: Rows = field(default_factory=Rows)
+    claims: Rows = field(default_factory=Rows)
+    findings: Rows = field(default_factory=Rows)
+    lost_cases: list[Row] = field(default_factory=list)
+    lost_claims: list[Row] = field(default_factory=list)
+    lost_contacts: list[Row] = field(default_factory=list)
+    lost_findings: list[Row] = field(default_factory=list)
     forgotten_acts: list[Person] = field(default_factory=list)
     acts: list[Row] = field(default_factory=list)
-    contacts: list[Row] = field(default_factory=list)
+    contacts: Rows = field(default_factory=Rows)
     announced: list[Row] = field(default_factory=list)
     outbox: list[Row] = field(default_factory=list)
     parked: list[Row] = field(default_factory=list)

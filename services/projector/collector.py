@@ -2,8 +2,6 @@
 
 import gc
 
-EVERY = 4_000
-
 
 def calm_collector() -> None:
     """From here on nothing is collected unless `tidy` is called. What is held forms no circles: counting references frees it."""
@@ -13,7 +11,12 @@ def calm_collector() -> None:
 
 
 def tidy() -> None:
-    """Collect what formed circles since the last time, and never look at what is left again."""
+    """Collect what formed circles since `keep_all`: between batches that is little to look through."""
     if not gc.isenabled():
         gc.collect()
+
+
+def keep_all() -> None:
+    """Never look again at what there is now: the files that were just folded."""
+    if not gc.isenabled():
         gc.freeze()

@@ -10,7 +10,7 @@ from projections.announcing import Announced, Shown, ToSay, shown, to_say
 from projections.findings import Finding, findings
 from projections.patient import PatientFile
 from projections.standing import Touched
-from services.projector.changes import Person
+from services.projector.changes import Person, Stored
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Held:
     look_again: datetime | None = None
     is_quarantined: bool = False
     erased: dict[bytes, datetime] = field(default_factory=dict)
+    stored: Stored = field(default_factory=Stored)
 
     @property
     def person(self) -> Person:
@@ -37,18 +38,19 @@ class Held:
         dues = [due for due in (self.file.next_due, self.look_again) if due is not None]
         return min(dues, default=None)
 
-    @property
-    def is_quiet(self) -> bool:
-        """Nothing was found or said of them, and nothing that has happened since could be a finding: no need to compare."""
-        if self.found or self.said or self.look_again is not None:
+    def is_quiet(self, watermark: datetime) -> bool:
+        """Nothing that has happened since the last look can have changed what is found or is to be said: no need to compare."""
+        file, touched = self.file, self.file.touched
+        if self.look_again is not None and self.look_again <= watermark:
             return False
-        file = self.file
-        return file.is_stale or not (
-            file.touched.anew
-            or file.touched.topics
-            or any(file.cases[name].is_bounced for name in file.touched.cases)
-            or any(file.claims[name].has_missed for name in file.touched.claims)
-        )
+        if file.is_stale:
+            return True
+        if touched.anew or touched.topics:
+            return False
+        for name in touched.cases:
+            if file.cases[name].is_bounced:
+                return False
+        return all(not file.claims[name].has_missed for name in touched.claims)
 
     def compare(self, watermark: datetime) -> tuple[Touched, set[str], list[ToSay]]:
         """Bring the findings up to what changed: what was touched, which findings differ, what is to be said."""
@@ -93,11 +95,18 @@ class Held:
         return meetings[-1].at if meetings else found.opened_at
 
     def settle(self) -> None:
-        """The rows say all this already: only what changes from now on is news. If they do not, all of it is news."""
+        """The rows say all this already: only what changes from now on is news. If they do not, all of it is news.
+
+        What still waits to be said is waited for again.
+        """
         found = {one.id: one for one in findings(self.file)}
         if found.keys() == self.seen.keys():
             self.file.take_touched()
             self.found = found
+            now = self.file.watermark
+            if now is not None and (found or self.said):
+                alerts, again = to_say(found, self.said, self.seen, now)
+                self.look_again = now if alerts else again
 
     def note(self, fact: Recorded) -> None:
         """The largest recorded_at of the person's facts."""

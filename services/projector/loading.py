@@ -14,7 +14,7 @@ from projections.patient import PatientFile
 from services import tables_people
 from services import tables_projector as tables
 from services.log import partition_of
-from services.projector.changes import Person
+from services.projector.changes import Person, Stored
 from services.projector.held import Held, Memory
 from services.projector.measures import Measures, Spent
 from services.projector.records import Reader
@@ -23,7 +23,7 @@ from services.tables import Connection, Generation, Pool
 from services.tables_projector import Position
 
 FAILURES_A_MINUTE = 20
-AT_A_STRETCH = 0.002
+AT_A_STRETCH = 0.001
 log = structlog.get_logger("parcours.projector")
 
 
@@ -124,6 +124,10 @@ class Loading:
             held.erased = digests.get(person, {})
             if person not in stale:
                 held.settle()
+            if person in stored:
+                file = held.file
+                names = set(file.cases), set(file.claims), set(file.contacts), set(held.seen)
+                held.stored = Stored(True, not file.touched.anew, *names)  # noqa: FBT003
             work.held[person] = held
             await breath.taken()
 

@@ -1,18 +1,36 @@
 """From Kafka records to facts: each one alone, so that a bad record costs nobody else anything. DESIGN section 4."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from events.catalogue import TICK, decoded
 from events.envelope import FORESIGHT, Recorded, Refused, parsed
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy
-from services.log import Record, partition_of
+from services.log import partition_of
 
 REFUSED_BY_TABLES = "table"
+
+
+class Record(Protocol):
+    """What is read of a record, whether Kafka gives it or it was parked."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+    @property
+    def timestamp(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +83,7 @@ class Reader:
                     f"lies in partition {record.partition}, not in that of tenant|subject",
                     "wrong_partition",
                 )
-        if self.clock_rule and fact.recorded_at - appended_at(record) > FORESIGHT:
+        if self.clock_rule and fact.recorded_at > appended_at(record) + FORESIGHT:
             raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
         check(fact, self.policy)
         return fact

@@ -46,7 +46,7 @@ async def retry(connection: Connection, *, clock_rule: bool) -> dict[str, int]:
             _headers(row["headers"]),
             _millis(row["appended_at"]),
         )
-        fact = reader.read(one)  # type: ignore[arg-type]  # it has all that is read of a record
+        fact = reader.read(one)
         if isinstance(fact, Recorded):
             taken += 1
             async with connection.transaction():

@@ -1,10 +1,12 @@
 """What one batch is busy with: facts into files, files into what changed and what is to be said. Without a server. DESIGN section 4."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from events.catalogue import TICK
 from events.envelope import Recorded
 from events.identity import unreadable
 from events.patients import FactVoided, PatientErased, PatientMerged
@@ -13,8 +15,9 @@ from projections.standing import Touched
 from services.projector.changed_rows import person_rows
 from services.projector.changes import Changes, Person
 from services.projector.held import Held
+from services.projector.records import Parked, parked_row
 
-Say = Callable[[Held, ToSay, datetime, Recorded | None], None]
+Say = Callable[["Work", Held, ToSay, datetime, Recorded | None], None]
 Failed = Callable[[Held, Exception], None]
 NOTHING: frozenset[str] = frozenset()
 
@@ -28,11 +31,52 @@ class Work:
     say: Say | None
     failed: Failed
     changes: Changes = field(default_factory=Changes)
+    theirs: dict[Person, list[tuple[Recorded, datetime]]] = field(default_factory=dict)
+    ours: dict[Person, int] = field(default_factory=dict)
+    facts: int = 0
     held: dict[Person, Held] = field(default_factory=dict)
     touched: dict[Person, Touched] = field(default_factory=dict)
     changed: dict[Person, set[str]] = field(default_factory=dict)
     erased: dict[Person, list[Recorded]] = field(default_factory=dict)
     remerged: set[str] = field(default_factory=set)
+
+    def share_out(
+        self, number: int, read: Sequence[tuple[Any, Recorded | Parked]], watermark: datetime | None,
+        renamed: Mapping[Person, str], home: Callable[[Person], int],
+    ) -> datetime | None:  # fmt: skip
+        """What a partition's records are to whom, in their order; the watermark after them."""
+        changes, theirs = self.changes, self.theirs
+        for _, one in read:
+            if isinstance(one, Parked):
+                changes.parked.append(parked_row(one))
+                continue
+            if watermark is None or one.recorded_at > watermark:
+                watermark = one.recorded_at
+            if one.type == TICK:
+                continue
+            self.facts += 1
+            self.note_correction(one)
+            person = (one.tenant, one.subject)
+            if renamed:
+                person = (one.tenant, renamed.get(person, one.subject))
+                if person[1] != one.subject and home(person) != number:
+                    changes.inbox.append((home(person), *person, one.raw, False))
+                    continue
+            listed = theirs.get(person)
+            if listed is None:
+                theirs[person] = [(one, watermark)]
+                self.ours[person] = number
+            else:
+                listed.append((one, watermark))
+        return watermark
+
+    def fold(self, person: Person, until: datetime | None) -> None:
+        """A person's facts of the batch, one after another, then time up to the batch's last watermark."""
+        held = self.held[person]
+        for fact, watermark in self.theirs[person]:
+            self.apply(held, fact, watermark)
+        if until is not None:
+            self.advance(held, until)
 
     def apply(self, held: Held, fact: Recorded, watermark: datetime) -> None:
         """One fact of one person, and what is found of them after it."""
@@ -48,7 +92,7 @@ class Work:
         except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
             self._set_aside(held, wrong)
         self._note_fact(held, before, fact, is_conflict=not conflicted and identity in file.conflicts)
-        if held.is_quarantined or not held.is_quiet:
+        if held.is_quarantined or not held.is_quiet(watermark):
             self.compare(held, watermark, fact)
 
     def advance(self, held: Held, watermark: datetime) -> None:
@@ -81,7 +125,7 @@ class Work:
             self.changed.setdefault(person, set()).update(changed)
         if self.say is not None:
             for said in alerts:
-                self.say(held, said, watermark, cause)
+                self.say(self, held, said, watermark, cause)
 
     def note_correction(self, fact: Recorded) -> None:
         """Merges and voids are kept: all of a tenant's are judged together."""

@@ -87,7 +87,7 @@ async def copy_only(line: Line, facts: Iterable[Recorded]) -> float:
         for start in range(0, len(rows), AT_ONCE):
             async with connection.transaction():
                 await connection.copy_records_to_table(
-                    "copied", columns=TIMELINE, records=rows[start : start + AT_ONCE]
+                    "copied", columns=TIMELINE.columns, records=rows[start : start + AT_ONCE]
                 )
         return len(rows) / (time.perf_counter() - started)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -91,9 +91,14 @@ async def fault(kind: str) -> AsyncIterator[None]:
     """One fault, armed for one batch."""
     real_finish, real_exit = Projecting._finish, Transaction.__aexit__
 
-    async def killed_before_commit(self: Projecting, connection: Any, work: Any) -> None:
-        await real_finish(self, connection, work)
+    async def killed_before_commit(self: Projecting, connection: Any, work: Any, **how: Any) -> None:
+        await real_finish(self, connection, work, **how)
         raise Killed(kind)
+
+    async def away_for_a_moment(self: Projecting, connection: Any, work: Any, **how: Any) -> None:
+        Projecting._finish = real_finish  # type: ignore[method-assign]
+        await real_finish(self, connection, work, **how)
+        raise asyncpg.ConnectionDoesNotExistError(kind)
 
     async def answer_lost(self: Transaction, *args: Any) -> None:
         await real_exit(self, *args)
@@ -104,6 +109,8 @@ async def fault(kind: str) -> AsyncIterator[None]:
     try:
         if kind == "killed before commit":
             Projecting._finish = killed_before_commit  # type: ignore[method-assign]
+        elif kind == "away for a moment":
+            Projecting._finish = away_for_a_moment  # type: ignore[method-assign]
         elif kind == "commit whose answer was lost":
             Transaction.__aexit__ = answer_lost  # type: ignore[method-assign]
         yield
@@ -116,6 +123,7 @@ KINDS = (
     "none",
     "none",
     "killed before commit",
+    "away for a moment",
     "commit whose answer was lost",
     "restarted with nothing in memory",
     "second owner",
@@ -132,7 +140,7 @@ async def endure(line: Line, random: Random, log: list[bytes], tally: Tally) -> 
             batch.setdefault(record.partition, []).append(record)
         kind = random.choice(KINDS)
         started = time.monotonic()
-        await _one_batch(line, batch, kind, tally)
+        await _one_batch(line, batch, kind, tally, random)
         tally.worst_recovery = max(tally.worst_recovery, time.monotonic() - started)
     await line.projecting.settle()
 
@@ -172,7 +180,28 @@ async def _own(line: Line, records: list[Record], mine: list[int], random: Rando
         await asyncio.sleep(random.random() * rests)
 
 
-async def _one_batch(line: Line, batch: dict[int, list[Record]], kind: str, tally: Tally) -> None:
+async def _several_on_their_way(work: Projecting, batch: dict[int, list[Record]], random: Random) -> None:
+    """A batch in parts, each folded on top of those that are not in the tables yet; what passes is tried again."""
+    parts: list[dict[int, list[Record]]] = [{} for _ in range(random.randrange(2, 6))]
+    for number, records in batch.items():
+        cuts = sorted(random.randrange(len(records) + 1) for _ in parts[1:])
+        for part, start, end in zip(parts, [0, *cuts], [*cuts, len(records)], strict=True):
+            if start < end:
+                part[number] = records[start:end]
+    for part in filter(None, parts):
+        await _patiently(lambda part=part: work.take_in(part))  # type: ignore[misc]
+        await _patiently(work.advance if random.random() < 0.8 else work.settle)
+    await _patiently(work.landed)
+
+
+async def _patiently(step: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await step()
+    except TRANSIENT:
+        await step()
+
+
+async def _one_batch(line: Line, batch: dict[int, list[Record]], kind: str, tally: Tally, random: Random) -> None:
     if kind != "none":
         tally.faults[kind] += 1
     if kind == "restarted with nothing in memory":
@@ -180,7 +209,10 @@ async def _one_batch(line: Line, batch: dict[int, list[Record]], kind: str, tall
     second = await line.projector("second") if kind == "second owner" else None
     async with fault(kind):
         try:
-            await line.projecting.project(batch)
+            if kind == "away for a moment" or random.random() < 0.5:
+                await _several_on_their_way(line.projecting, batch, random)
+            else:
+                await line.projecting.project(batch)
         except Killed:
             line.projecting = await line.projector("after a kill")
             return

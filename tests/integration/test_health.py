@@ -12,7 +12,7 @@ from services.health import health_app, tables_health
 from services.intake.app import app
 from services.log import LogWriter
 from services.projector import retrying
-from services.projector.batch import BreakerOpened
+from services.projector.loading import BreakerOpened
 from services.tables import connected
 from tests.builders import lines, registered, tick, worked
 from tests.line import Line

@@ -380,10 +380,10 @@ async def test_a_record_whose_rows_postgres_refuses_is_parked_and_costs_nobody_e
 ) -> None:
     honest = tables_projector.write
 
-    async def write(connection: Connection, schema: str, changes: Changes) -> None:
+    async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool) -> None:
         if any(row[4] == "bad" for row in changes.facts):
             raise asyncpg.DataError("no such row")
-        await honest(connection, schema, changes)
+        await honest(connection, schema, changes, doubting=doubting)
 
     monkeypatch.setattr(tables_projector, "write", write)
     facts = [worked(d).of(p).named(f"{p}{n}") for p in ("p1", "p2", "p3") for n, d in enumerate("ABAC")]
