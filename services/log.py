@@ -198,12 +198,16 @@ async def hashes_before(
     return found
 
 
-async def full_batch(consumer: AIOKafkaConsumer, size: int, wait_ms: int = 500) -> dict[int, list[Record]]:
-    """Records by partition, about as many as asked for while the log has them: small batches cost as much as large ones."""
+async def full_batch(
+    consumer: AIOKafkaConsumer, size: int, *parts: TopicPartition, wait_ms: int = 500
+) -> dict[int, list[Record]]:
+    """Records by partition (of all, or of some), about as many as asked for while the log has them: small batches cost as much
+    as large ones.
+    """
     batch: dict[int, list[Record]] = {}
     n, wait = 0, wait_ms
     while n < size:
-        found = await consumer.getmany(timeout_ms=wait, max_records=size - n)
+        found = await consumer.getmany(*parts, timeout_ms=wait, max_records=size - n)
         if not found:
             break
         for part, records in found.items():

@@ -192,6 +192,7 @@ async def create_generation(
             [(topic, number) for number in range(partitions)],
         )
         if active:
+            await connection.execute(sql("generation_timeline", made.schema))
             await connection.execute(sql("generation_indexes", made.schema))
             await connection.execute(sql("views", made.schema))
     return made

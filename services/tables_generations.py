@@ -17,13 +17,18 @@ async def reached(connection: Connection, schema: str = "parcours") -> dict[int,
     return {row["partition"]: row["next_offset"] for row in rows}
 
 
-async def build_indexes(connection: Connection, made: Generation) -> None:
+async def build_indexes(connection: Connection, made: Generation, script: str = "generation_indexes") -> None:
     """The secondary indexes, however long they take."""
     await connection.execute("set lock_timeout = 0")
     try:
-        await connection.execute(sql("generation_indexes", made.schema), timeout=None)
+        await connection.execute(sql(script, made.schema), timeout=None)
     finally:
         await connection.execute("set lock_timeout = '2s'")
+
+
+async def index_timeline(connection: Connection, made: Generation) -> None:
+    """The timeline's index, by which persons are read back; nothing where it is there already."""
+    await build_indexes(connection, made, "generation_timeline")
 
 
 async def is_behind(connection: Connection, made: Generation, old: Generation) -> bool:

@@ -10,7 +10,7 @@ import asyncpg
 from projections.announcing import Announced, Shown
 from services import tables_people as people
 from services.projector.changes import Changes, Person, Row
-from services.projector.encoding import KINDS, encoded
+from services.projector.encoding import HEAD, KINDS, TAIL, encoded
 from services.tables import Connection, Generation
 
 Waiting = tuple[int, int, str, str, bytes | None, bool]
@@ -276,7 +276,7 @@ LOST = (
     ("contact", "contact_id"),
 )  # fmt: skip
 FEW = 50
-PIECE = 512 * 1024
+AT_ONCE = 1_000
 
 
 def upsert(schema: str, table: str, columns: Sequence[str], keys: int, source: str, **otherwise: str) -> str:
@@ -349,19 +349,20 @@ async def _forget(connection: Connection, schema: str, changes: Changes) -> None
 
 async def _copy(connection: Connection, into: str, table: Table, rows: Sequence[Row]) -> None:
     """Rows straight into a table. Raises asyncpg.DataError for what no column can hold."""
-    try:
-        payload = encoded(rows, table.kinds)
-    except (UnicodeEncodeError, OverflowError) as wrong:
-        raise asyncpg.DataError(f"{table.name}: {wrong}") from wrong
     schema, _, name = into.rpartition(".")
     await connection.copy_to_table(
-        name, schema_name=schema, columns=table.columns, source=_pieces(payload), format="binary"
+        name, schema_name=schema, columns=table.columns, source=_payload(table, rows), format="binary"
     )
 
 
-async def _pieces(payload: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(payload), PIECE):
-        yield payload[start : start + PIECE]
+async def _payload(table: Table, rows: Sequence[Row]) -> AsyncIterator[bytes]:
+    yield HEAD
+    try:
+        for start in range(0, len(rows), AT_ONCE):
+            yield encoded(rows[start : start + AT_ONCE], table.kinds)
+    except (UnicodeEncodeError, OverflowError) as wrong:
+        raise asyncpg.DataError(f"{table.name}: {wrong}") from wrong
+    yield TAIL
 
 
 async def _put(connection: Connection, schema: str, table: Table, rows: Sequence[Row], **otherwise: str) -> None:

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 
+from events.cases import CaseWorked
 from events.catalogue import decoded
 from events.envelope import Recorded, Refused, written
 from projections.jurisdictions import UnknownJurisdiction
@@ -192,3 +194,15 @@ def fold_lines(log: list[bytes], chosen: Policy) -> Row:
 def fold(*facts: Said, **parameters: Any) -> Folded:
     """Fold facts under the default policy, or one with other parameters."""
     return Folded(fold_lines(lines(*facts), policy(parameters)))
+
+
+def unfoldable(monkeypatch: pytest.MonkeyPatch, case: str | None = None) -> None:
+    """From here on the fold raises at every `case.worked`, or at those of one case: as code would that has a fault."""
+    slot = CaseWorked.__dict__["case"]
+
+    def read(fact: CaseWorked) -> object:
+        if case in (None, (found := slot.__get__(fact))):
+            raise ZeroDivisionError
+        return found
+
+    monkeypatch.setattr(CaseWorked, "case", property(read, slot.__set__))

@@ -1,5 +1,4 @@
 -- What a rebuild adds last. `{schema}` is g and a number.
-create index if not exists timeline_by_patient on {schema}.timeline (tenant, patient);
 create index if not exists case_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id);
 create index if not exists case_open_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id) where state = 'open';
 create index if not exists case_open on {schema}.case_path (tenant, first_sign, patient, case_id) where state = 'open';

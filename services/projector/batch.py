@@ -36,6 +36,7 @@ DUE_AT_ONCE = 2_000
 INBOX_AT_ONCE = 5_000
 SETTLE_EVERY = 5.0
 AHEAD = 2
+AT_ONCE = 64
 log = structlog.get_logger("parcours.projector")
 
 Records = Mapping[int, Sequence[Record]]
@@ -74,6 +75,13 @@ class Air:
             if (found := flight.work.held.get(person)) is not None:
                 return found
         return None
+
+
+def corrects(read: Read) -> bool:
+    """Whether a merge, a void or an erasure is among the facts: what they change has to be in the tables, and seen, at once."""
+    return any(
+        isinstance(one, Recorded) and isinstance(one.data, CORRECTIONS) for some in read.values() for _, one in some
+    )
 
 
 class Projecting(Sharing):
@@ -142,9 +150,7 @@ class Projecting(Sharing):
             return
         tidy()
         read = await self._decoded(records)
-        if any(
-            isinstance(one, Recorded) and isinstance(one.data, CORRECTIONS) for some in read.values() for _, one in some
-        ):
+        if corrects(read):
             await self.landed()
             await self._transact_records(records, read)
             return
@@ -275,11 +281,11 @@ class Projecting(Sharing):
 
     async def _decoded(self, records: Records, refused: Exception | None = None) -> Read:
         started = time.perf_counter()
-        breath, read = Breath(), {}
+        breath, read = Breath(), dict[int, list[tuple[Record, Recorded | Parked]]]()
         for number, some in records.items():
-            listed = read[number] = list[tuple[Record, Recorded | Parked]]()
-            for record in some:
-                listed.append((record, self._read_record(record, refused)))
+            listed = read[number] = []
+            for start in range(0, len(some), AT_ONCE):
+                listed += [(record, self._read_record(record, refused)) for record in some[start : start + AT_ONCE]]
                 await breath.taken()
         self.spent.decode += time.perf_counter() - started
         return read
@@ -290,10 +296,13 @@ class Projecting(Sharing):
         return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(refused).__name__})")
 
     def _note_batch(self, records: Records, read: Read) -> None:
-        self.spent.records += sum(map(len, records.values()))
-        for step in ("fetch", "decode", "fold", "load", "write"):
+        for step in ("fetch", "decode", "fold", "load", "rows", "write"):
             self.measures.seconds.labels(step).set(getattr(self.spent, step))
         self.measures.batch(records, read, self.positions)
+        self._note_facts(read)
+
+    def _note_facts(self, read: Read) -> None:
+        self.spent.records += sum(map(len, read.values()))
         self.spent.facts += sum(
             isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
         )
@@ -362,6 +371,7 @@ class Projecting(Sharing):
 
     async def _fold_records(self, connection: Connection, work: Work, read: Read) -> None:
         started = time.perf_counter()
+        work.theirs, work.ours = {}, {}
         subjects = {
             (one.tenant, one.subject)
             for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK
@@ -379,7 +389,8 @@ class Projecting(Sharing):
         started = time.perf_counter()
         for person, number in work.ours.items():
             work.fold(person, until[number])
-            await breath.taken()
+            if breath.is_due:
+                await breath.taken()
         self.spent.fold += time.perf_counter() - started
 
     def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
@@ -436,9 +447,11 @@ class Projecting(Sharing):
         """The rows of everybody the batch touched: from here on their files may be folded further."""
         started = time.perf_counter()
         breath = Breath()
+        work.changes.amend()
         for person in work.touched:
             work.rows_of(person)
-            await breath.taken()
+            if breath.is_due:
+                await breath.taken()
         self.spent.rows += time.perf_counter() - started
 
     async def _finish(self, connection: Connection, work: Work, *, doubting: bool = False) -> None:

@@ -58,3 +58,25 @@ class Changes:
     taken: list[int] = field(default_factory=list)
     tombstones: list[Row] = field(default_factory=list)
     erased: list[Row] = field(default_factory=list)
+
+    def amend(self) -> None:
+        """What is to be changed of facts that are not in the tables yet is changed before they are written."""
+        if not (self.replaced or self.conflicting):
+            return
+        at = {row[:5]: n for n, row in enumerate(self.facts)}
+        left, self.replaced = self.replaced, []
+        for row in left:
+            n = at.get(row[:5])
+            if n is None:
+                self.replaced.append(row)
+            else:
+                kind, occurred_at, recorded_at, is_known, raw = row[5:]
+                before = self.facts[n]
+                self.facts[n] = (*row[:5], kind, occurred_at, recorded_at, before[8], is_known, before[10], raw)
+        left, self.conflicting = self.conflicting, []
+        for row in left:
+            n = at.get(row)
+            if n is None:
+                self.conflicting.append(row)
+            else:
+                self.facts[n] = (*self.facts[n][:10], True, self.facts[n][11])

@@ -9,6 +9,7 @@ from librt.strings import BytesWriter, write_i16_be, write_i32_be, write_i64_be
 from mypy_extensions import i16, i32, i64
 
 HEAD: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+TAIL: Final = b"\xff\xff"
 TRUE: Final = b"\x00\x00\x00\x01\x01"
 FALSE: Final = b"\x00\x00\x00\x01\x00"
 EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -34,12 +35,12 @@ KINDS: Final = {
 
 
 def encoded(rows: Sequence[tuple[Any, ...]], kinds: list[int]) -> bytes:
-    """The payload of a COPY: `kinds` says of each column what it is (`KINDS`), None is null.
+    """Rows of a COPY's payload, which begins with `HEAD` and ends with `TAIL`: `kinds` says of each column what it is (`KINDS`),
+    None is null.
 
     Raises UnicodeEncodeError or OverflowError for a value that no column of its kind can hold.
     """
     out = BytesWriter()
-    out.write(HEAD)
     width: i16 = len(kinds)
     for row in rows:
         write_i16_be(out, width)
@@ -47,7 +48,6 @@ def encoded(rows: Sequence[tuple[Any, ...]], kinds: list[int]) -> bytes:
         for value in row:
             _add(out, kinds[n], value)
             n += 1  # noqa: SIM113 - enumerate would make an object of each number
-    write_i16_be(out, -1)
     return out.getvalue()
 
 

@@ -43,9 +43,14 @@ class Breath:
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a stretch of work has been long enough."""
+        return time.perf_counter() - self._since > AT_A_STRETCH
+
     async def taken(self) -> None:
-        """Give way if a stretch of work has been long enough."""
-        if time.perf_counter() - self._since > AT_A_STRETCH:
+        """Give way, if it is due."""
+        if self.is_due:
             await asyncio.sleep(0)
             self._since = time.perf_counter()
 
@@ -98,7 +103,7 @@ class Loading:
         started = time.perf_counter()
         missing = []
         for person in persons:
-            held = self._flying(person) or self._memory.get(person)
+            held = work.held.get(person) or self._flying(person) or self._memory.get(person)
             if held is None:
                 missing.append(person)
             else:
@@ -110,13 +115,15 @@ class Loading:
     async def _read(
         self, connection: Connection, work: Work, persons: Mapping[Person, int], missing: Sequence[Person]
     ) -> None:
-        stored = await tables.timelines(connection, self._schema, missing)
+        fresh = not self._speaks and all(self.positions[number].next_offset == 0 for number in set(persons.values()))
+        # of a partition of which nothing is in the tables, they hold nobody: but what was erased elsewhere
+        stored = {} if fresh else await tables.timelines(connection, self._schema, missing)
         known = list(stored)
         buried, digests = await tables_people.what_was_erased(connection, self._schema, missing)
         seen = await tables.shown(connection, self._schema, known) if known else {}
         marks = [self.ahead[persons[person]].watermark for person in known]
         stale = await tables.overdue(connection, self._schema, known, marks) if known else set()
-        said = await tables.said(connection, missing)
+        said = {} if fresh else await tables.said(connection, missing)
         breath = Breath()
         for person in missing:
             held = self._loaded(person, persons[person], stored.get(person, ()), buried.get(person))

@@ -25,7 +25,7 @@ async def run(topic: str, *, clock_rule: bool) -> None:
     try:
         async with pool.acquire() as connection:
             made = next(one for one in await generations(connection) if one.id == wish["generation"])
-        await fill(Rebuilding(os.environ["PARCOURS_KAFKA"], pool, topic, clock_rule, step), made, until)
+        await fill(Rebuilding(os.environ["PARCOURS_KAFKA"], pool, topic, clock_rule, step), made, until, is_part=True)
     finally:
         await pool.close()
 

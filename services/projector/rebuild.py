@@ -4,8 +4,9 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,9 +16,9 @@ from events.envelope import partition_key
 from projections.policy import Policy
 from services import tables_generations as saved
 from services import tables_projector as tables
-from services.log import MAX_RECORD, Record, end_offsets, first_offsets, full_batch, partition_of
-from services.projector.batch import Projecting
+from services.log import MAX_RECORD, end_offsets, first_offsets, full_batch, partition_of
 from services.projector.changes import Person
+from services.projector.filling import SEGMENT, Batches, Filling
 from services.projector.held import Memory
 from services.projector.records import Reader
 from services.tables import (
@@ -30,7 +31,7 @@ from services.tables import (
     generations,
 )
 
-AT_ONCE = 4_000
+AT_ONCE = 16_000
 Step = Callable[[int, int], None]
 
 
@@ -75,69 +76,86 @@ async def index(one: Rebuilding, made: Generation) -> None:
         await saved.build_indexes(connection, made)
 
 
-def projecting(one: Rebuilding, generation: Generation, partitions: int, *, speaks: bool) -> Projecting:
+def projecting(one: Rebuilding, generation: Generation, partitions: int) -> Filling:
     """A projector of a generation, with nothing in memory."""
     reader = Reader(generation.policy, partitions, one.clock_rule)
-    return Projecting(
-        one.pool, generation, one.topic, reader, Memory(400_000), f"rebuild-g{generation.id}", speaks=speaks
-    )
+    return Filling(one.pool, generation, one.topic, reader, Memory(SEGMENT), f"rebuild-g{generation.id}", speaks=False)
 
 
-async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]) -> Projecting:
-    """Fold the log into a generation, from where it stands up to some offsets; it says nothing to anybody."""
+async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int], *, is_part: bool = False) -> Filling:
+    """Fold the log into a generation, from where it stands up to some offsets; it says nothing to anybody.
+
+    As a part of a rebuild in several processes it leaves to the others what crosses partitions, and what falls due.
+    """
     async with one.pool.acquire() as connection:
         partitions = await saved.partitions(connection, generation.schema)
-    work = projecting(one, generation, partitions, speaks=False)
+    work = projecting(one, generation, partitions)
     await work.take(until)
     left = {number: end for number, end in until.items() if work.positions[number].next_offset < end}
-    total = sum(end - work.positions[number].next_offset for number, end in left.items())
     if left:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=one.kafka,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            max_partition_fetch_bytes=MAX_RECORD,
-        )
-        await consumer.start()
-        try:
-            await _read(one, work, consumer, left, total)
-        finally:
-            await consumer.stop()
-    await work.settle()
+        await _read(one, work, left)
+    if not is_part:
+        async with one.pool.acquire() as connection:
+            await saved.index_timeline(connection, generation)
+        await work.settle()
     return work
 
 
-async def _read(
-    one: Rebuilding, work: Projecting, consumer: AIOKafkaConsumer, left: dict[int, int], total: int
-) -> None:
-    consumer.assign([TopicPartition(one.topic, number) for number in left])
-    for number in left:
-        consumer.seek(TopicPartition(one.topic, number), work.positions[number].next_offset)
-    done = 0
-    while left:
-        batch: dict[int, Sequence[Record]] = {}
-        for number, records in (await full_batch(consumer, AT_ONCE)).items():
-            wanted = [record for record in records if record.offset < left.get(number, 0)]
-            if wanted:
-                batch[number] = wanted
-        if batch:
-            await work.project(batch)
-            done += sum(map(len, batch.values()))
-            one.step(done, total)
-        for number in [n for n, end in left.items() if work.positions[n].next_offset >= end]:
-            del left[number]
-            consumer.pause(TopicPartition(one.topic, number))
-        await asyncio.sleep(0)
+async def _read(one: Rebuilding, work: Filling, left: Mapping[int, int]) -> None:
+    """One partition after another: each person's file is complete before their rows are made."""
+    total, done = sum(end - work.positions[number].next_offset for number, end in left.items()), 0
+    parts = {number: TopicPartition(one.topic, number) for number in left}
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=one.kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=MAX_RECORD,
+        fetch_max_wait_ms=20,  # at the end of one partition, the next one waits for this
+    )
+
+    def step(n: int) -> None:
+        nonlocal done
+        done += n
+        one.step(done, total)
+
+    async def batches(number: int, start: int) -> Batches:
+        consumer.seek(parts[number], start)
+        at = start
+        while at < left[number]:
+            for records in (await full_batch(consumer, AT_ONCE, parts[number])).values():
+                if wanted := [record for record in records if record.offset < left[number]]:
+                    yield wanted
+            at = await consumer.position(parts[number])
+
+    await consumer.start()
+    try:
+        consumer.assign(list(parts.values()))
+        for number, part in parts.items():  # nothing is fetched that is not wanted next
+            consumer.seek(part, work.positions[number].next_offset)
+            consumer.pause(part)
+        order = list(parts)
+        for n, number in enumerate(order):
+            consumer.resume(*(parts[one] for one in order[n : n + 2]))
+            await work.fill(number, partial(batches, number), step)
+            consumer.pause(parts[number])
+    finally:
+        await consumer.stop()
 
 
 async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False, processes: int = 1) -> Generation:
     """A new generation, built beside the old one and handed over; readers never see it half-built."""
     made = await begin(one, policy, resume=resume)
     until = await end_offsets(one.kafka, one.topic)
+    async with one.pool.acquire() as connection:
+        at = await saved.reached(connection, made.schema)
+        if any(end - at[number] > SEGMENT for number, end in until.items()):  # files will be read back: from an index
+            await saved.index_timeline(connection, made)
     if processes > 1:
         await fill_in_processes(one, made, until, processes)
-    await fill(one, made, until)
+    else:
+        await fill(one, made, until, is_part=True)
     await index(one, made)
+    await fill(one, made, until)
     return await hand_over(one, made)
 
 

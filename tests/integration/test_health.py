@@ -1,11 +1,8 @@
 """Healthy means moving; parked records and quarantined patients can be tried again."""
 
-from datetime import datetime
-
 import httpx2
 import pytest
 
-from projections.patient import PatientFile
 from projections.policy import Policy
 from services import tables_projector as tables
 from services.health import health_app, tables_health
@@ -14,7 +11,7 @@ from services.log import LogWriter
 from services.projector import retrying
 from services.projector.loading import BreakerOpened
 from services.tables import connected
-from tests.builders import lines, registered, tick, worked
+from tests.builders import lines, registered, tick, unfoldable, worked
 from tests.line import Line
 
 
@@ -65,18 +62,13 @@ async def test_the_intake_tells_its_health(line: Line) -> None:
 async def test_a_quarantined_patient_is_folded_anew_when_the_fault_is_mended(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = PatientFile.advance
-
-    def advance(file: PatientFile, to: datetime) -> bool:
-        raise ZeroDivisionError
-
     facts = [worked("A"), worked("C"), worked("B").on("2026-03-02T09:30:00Z")]
-    monkeypatch.setattr(PatientFile, "advance", advance)
-    await line.publish(lines(*facts))
-    await line.project()
+    with monkeypatch.context() as patched:
+        unfoldable(patched)
+        await line.publish(lines(*facts))
+        await line.project()
     assert (await line.fetch("select is_quarantined from parcours.patient"))[0]["is_quarantined"]
 
-    monkeypatch.setattr(PatientFile, "advance", honest)
     async with connected(line.database, "tests") as connection:
         assert (await retrying.retry(connection, clock_rule=False))["patients"] == 1
     await line.projecting.settle()
@@ -106,12 +98,9 @@ async def test_a_parked_record_stays_parked_while_its_rule_holds_and_is_taken_on
 async def test_folds_that_fail_for_many_stop_the_partition_and_keep_nothing(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> bool:
-        raise ZeroDivisionError
-
     await line.publish(lines(*(worked("A").of(f"p{n}") for n in range(100))))
     with monkeypatch.context() as patched:
-        patched.setattr(PatientFile, "apply", broken)
+        unfoldable(patched)
         with pytest.raises(BreakerOpened, match="20 patients"):
             await line.project()
     assert await line.fetch("select 1 from parcours.timeline") == []

@@ -14,7 +14,20 @@ from services.projector import retrying
 from services.projector.changes import Changes
 from services.tables import Connection
 from services.tables_projector import FenceLost
-from tests.builders import DAY, MONDAY, Said, answered, fold_lines, lines, received, registered, said, tick, worked
+from tests.builders import (
+    DAY,
+    MONDAY,
+    Said,
+    answered,
+    fold_lines,
+    lines,
+    received,
+    registered,
+    said,
+    tick,
+    unfoldable,
+    worked,
+)
 from tests.conftest import opened_line
 from tests.line import Line
 from tests.strategies import history
@@ -244,17 +257,8 @@ async def test_an_erased_patient_is_gone_and_stays_gone(line: Line) -> None:
 
 
 async def test_a_fold_that_raises_on_one_patient_stops_nobody_else(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    from projections.patient import PatientFile
-
-    honest = PatientFile.apply
-
-    def apply(file: PatientFile, fact: object) -> bool:
-        if file.patient == "sick":
-            raise ZeroDivisionError
-        return honest(file, fact)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(PatientFile, "apply", apply)
-    await line.publish(lines(*bounced("sick"), *bounced("well")))
+    unfoldable(monkeypatch, case="sick")
+    await line.publish(lines(*(worked(d, case="sick").of("sick") for d in "ABA"), *bounced("well")))
     await line.project()
 
     sick = await line.fetch("select is_quarantined from parcours.patient where patient = 'sick'")
