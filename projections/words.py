@@ -1,11 +1,13 @@
 """What is found, said in French and English, with the facts that show it. Never a word written by a patient."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from projections.claim import Claim
+from projections.clocks import Clock
 from projections.findings import Finding
 from projections.owed import Step
 from projections.path import Path, Visit
@@ -24,8 +26,7 @@ MONTHS_EN = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """One reason or line in both languages, with the names of the facts it rests on."""
 
     code: str
@@ -86,11 +87,13 @@ def day_fr(at: datetime, zone: ZoneInfo) -> str:
     return f"{'1er' if day.day == 1 else day.day} {MONTHS_FR[day.month - 1]} {day.year}"
 
 
+@lru_cache(maxsize=4096)  # most deadlines are the end of a day, and many share it
 def deadline_en(due: datetime, zone: ZoneInfo) -> str:
     """A deadline at a local midnight is the end of the day before."""
     return _deadline(due, zone, day_en)
 
 
+@lru_cache(maxsize=4096)
 def deadline_fr(due: datetime, zone: ZoneInfo) -> str:
     return _deadline(due, zone, day_fr)
 
@@ -259,9 +262,7 @@ def _clock_reasons(claim: Claim, found: Finding) -> list[Said]:
     zone = claim.calendar.tz
     said = []
     for name in names:
-        clock = next(
-            (c for c in reversed(claim.clocks) if c.name == name and c.state in ("breached", "met_late")), None
-        )
+        clock = _late(claim, name)
         if clock is None:
             continue
         en, fr = CLOCKS[clock.name]
@@ -274,6 +275,14 @@ def _clock_reasons(claim: Claim, found: Finding) -> list[Said]:
             )
         )
     return said
+
+
+def _late(claim: Claim, name: str | None) -> Clock | None:
+    """The last instance of a clock that was, or is, late."""
+    for clock in reversed(claim.clocks):
+        if clock.name == name and clock.state in ("breached", "met_late"):
+            return clock
+    return None
 
 
 STEPS = {

@@ -27,6 +27,12 @@ TOPIC_CONFIG: Final[Mapping[str, str]] = {
 }
 ONE_NODE: Final[Mapping[str, str]] = {"flush.messages": "1"}
 SEVERAL_NODES: Final[Mapping[str, str]] = {"min.insync.replicas": "2"}
+FETCHING: Final[Mapping[str, int]] = {
+    "fetch_max_wait_ms": 500,
+    "fetch_max_bytes": 32 * 1024 * 1024,
+    "max_partition_fetch_bytes": MAX_RECORD,
+}
+"""How a projector fetches: much of one partition at a time, so that a person's facts meet in one batch."""
 HEADERS: Final = (("content-type", CONTENT_TYPE.encode()),)
 
 

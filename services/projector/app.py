@@ -20,7 +20,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 
 from services import tables_projector as tables
 from services.health import health_app, quiet_server, tables_health
-from services.log import MAX_RECORD, Record, hashes_before
+from services.log import FETCHING, Record, hashes_before
 from services.projector.batch import Projecting, RowsRefused
 from services.projector.collector import calm_collector, keep_all, tidy
 from services.projector.held import Memory
@@ -444,9 +444,9 @@ def subscribe(broker: KafkaBroker, projector: Projector, one: Settings, slot: in
         heartbeat_interval_ms=1_000,
         rebalance_timeout_ms=int(REBALANCE * 1000),
         max_poll_interval_ms=300_000,
-        fetch_max_wait_ms=500,
-        fetch_max_bytes=32 * 1024 * 1024,
-        max_partition_fetch_bytes=MAX_RECORD,
+        fetch_max_wait_ms=FETCHING["fetch_max_wait_ms"],
+        fetch_max_bytes=FETCHING["fetch_max_bytes"],
+        max_partition_fetch_bytes=FETCHING["max_partition_fetch_bytes"],
         include_in_schema=False,
     )
     projector.subscriber(projector.project)

@@ -30,7 +30,7 @@ from services.projector.sharing import Sharing
 from services.projector.work import Work
 from services.tables import REFUSED, Connection, Generation, Pool
 from services.tables_projector import Position
-from services.tracing import span
+from services.tracing import provider, span
 
 DUE_AT_ONCE = 2_000
 INBOX_AT_ONCE = 5_000
@@ -395,9 +395,10 @@ class Projecting(Sharing):
 
     def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
         envelope = alert(held.file, said, at, cause)
-        with span("project", envelope.get("traceparent"), rule=said.id.partition(":")[0], act=said.act) as parent:
-            if parent is not None:
-                envelope["traceparent"] = parent
+        if provider() is not None:
+            with span("project", envelope.get("traceparent"), rule=said.id.partition(":")[0], act=said.act) as parent:
+                if parent is not None:
+                    envelope["traceparent"] = parent
         key = partition_key(*held.person)
         work.changes.outbox.append((held.partition, *held.person, key, orjson.dumps(envelope), said.id, said.act))
         now = held.said[said.id]

@@ -29,7 +29,7 @@ from events.native import is_used
 from projections.patient import PatientFile
 from projections.policy import Policy
 from services.instance import Servers
-from services.log import LogWriter, Outgoing, Record, full_batch
+from services.log import FETCHING, LogWriter, Outgoing, Record, full_batch
 from services.projector.batch import Projecting
 from services.projector.collector import calm_collector
 from services.projector.held import Memory
@@ -48,7 +48,9 @@ PARTITIONS, AT_ONCE, SAMPLE = 24, 4_000, 100_000
 async def batches(line: Line, take: Any) -> tuple[int, float]:
     """Read the whole topic with `getmany`, giving each batch to `take`; records and seconds."""
     parts = [TopicPartition(line.topic, n) for n in range(line.partitions)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=line.kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=line.kafka, enable_auto_commit=False, auto_offset_reset="earliest", **FETCHING
+    )
     await consumer.start()
     try:
         consumer.assign(parts)
