@@ -70,6 +70,7 @@ CURRENT: dict[str, type[Data]] = {
 }
 PREFIX = "parcours."
 TYPES: dict[str, type[Data]] = {f"{PREFIX}{name}.v1": model for name, model in CURRENT.items()}
+KINDS: dict[str, str] = {kind: kind for kind in TYPES}
 NAMES: dict[type[Data], str] = {model: name for name, model in CURRENT.items()}
 READERS: dict[str, TypeAdapter[Data]] = {kind: TypeAdapter(model) for kind, model in TYPES.items()}
 VALIDATE: dict[str, Callable[[object], Data]] = {kind: one.validator.validate_python for kind, one in READERS.items()}
@@ -99,7 +100,7 @@ def fact(said: Envelope, raw: bytes) -> Recorded:
         said.subject,
         said.source,
         said.id,
-        said.type,
+        KINDS.get(said.type, said.type),  # one text for all of a kind: millions are held in memory
         said.time,
         said.recorded_at,
         data,
