@@ -34,6 +34,7 @@ from services.notifier.sending import Sender, ways
 from services.projector.rebuild import Rebuilding, rebuild
 from services.query.app import add_query
 from services.settings import ALERTS, EVENTS, Settings
+from services.straight import Straight
 from services.tables import (
     Generation,
     OtherVersion,
@@ -326,9 +327,10 @@ async def api_of(
 
 def http_server(api: Any, host: str, port: int) -> uvicorn.Server:
     """The HTTP server of an instance; `serve` runs it."""
+    straight = getattr(getattr(api, "state", None), "straight", {})
     return uvicorn.Server(
         uvicorn.Config(
-            api,
+            Straight(api, straight) if straight else api,
             host=host,
             port=port,
             log_level="error",
@@ -336,6 +338,7 @@ def http_server(api: Any, host: str, port: int) -> uvicorn.Server:
             http=GuardedProtocol,
             lifespan="off",
             timeout_keep_alive=30,
+            proxy_headers=False,  # nobody is told where a request came from
             timeout_graceful_shutdown=3,
         )
     )

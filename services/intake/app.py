@@ -20,6 +20,7 @@ from services.tables import Pool
 from services.tracing import span
 
 BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+FACTS = "/v1/events"
 SINGLE = ("application/cloudevents+json", "application/json")
 BATCH = "application/cloudevents-batch+json"
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -56,7 +57,7 @@ def app(
     waited = Histogram("parcours_intake_write_seconds", "Until Kafka had them", buckets=BUCKETS, registry=registry)
     add_health(api, registry, lambda: tables_health(pool, clock=clock))
 
-    @api.post("/v1/events", status_code=202)
+    @api.post(FACTS, status_code=202)
     async def events(request: Request) -> Response:
         """Take facts: one CloudEvent, a batch, or NDJSON."""
         try:
@@ -69,6 +70,8 @@ def app(
         except Problem as wrong:
             taken.labels(str(wrong.status)).inc()
             return problem(wrong)
+
+    api.state.straight = {("POST", FACTS): events}
 
     async def _take(request: Request, body: bytes, who: Bearer) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
