@@ -23,7 +23,7 @@ class Settings:
     postgres: str | None = None
     partitions: int = 24
     held_facts: int = 400_000
-    max_records: int = 4_000
+    max_records: int = 16_000
     replication: int = 1
 
     @property
@@ -46,7 +46,7 @@ def settings(home: Path | None = None) -> Settings:
         os.environ.get("PARCOURS_POSTGRES") or None,
         _number("PARCOURS_PARTITIONS", 24),
         _number("PARCOURS_HELD_FACTS", 400_000),
-        _number("PARCOURS_MAX_RECORDS", 4_000),
+        _number("PARCOURS_MAX_RECORDS", 16_000),
         _number("PARCOURS_REPLICATION", 1),
     )
 

@@ -360,7 +360,7 @@ async def _payload(table: Table, rows: Sequence[Row]) -> AsyncIterator[bytes]:
     try:
         for start in range(0, len(rows), AT_ONCE):
             yield encoded(rows[start : start + AT_ONCE], table.kinds)
-    except (UnicodeEncodeError, OverflowError) as wrong:
+    except (ValueError, OverflowError) as wrong:
         raise asyncpg.DataError(f"{table.name}: {wrong}") from wrong
     yield TAIL
 

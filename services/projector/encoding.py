@@ -38,7 +38,7 @@ def encoded(rows: Sequence[tuple[Any, ...]], kinds: list[int]) -> bytes:
     """Rows of a COPY's payload, which begins with `HEAD` and ends with `TAIL`: `kinds` says of each column what it is (`KINDS`),
     None is null.
 
-    Raises UnicodeEncodeError or OverflowError for a value that no column of its kind can hold.
+    Raises ValueError (UnicodeEncodeError too) or OverflowError for a value that no column of its kind can hold.
     """
     out = BytesWriter()
     width: i16 = len(kinds)

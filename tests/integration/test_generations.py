@@ -2,15 +2,20 @@
 
 from random import Random
 
+import asyncpg
 import pytest
 
 from projections.policy import policy
+from services import tables_projector
 from services.log import Record
+from services.projector import filling
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
-from services.tables import Generation, active_generation, connected
+from services.projector.changes import Changes
+from services.tables import Connection, Generation, active_generation, connected
 from services.tables_projector import FenceLost
 from tests.builders import DAY, MONDAY, Said, lines, registered, said, tick, worked
+from tests.faults.plan import log_of
 from tests.line import Line
 from tests.strategies import history
 
@@ -56,6 +61,38 @@ async def test_a_rebuild_is_the_same_and_says_nothing_twice(line: Line) -> None:
         active = await active_generation(connection)
     assert active is not None
     assert active.id == made.id
+
+
+@pytest.mark.parametrize("segment", [1, 7, 1_000])
+async def test_a_rebuild_in_pieces_is_the_same(line: Line, monkeypatch: pytest.MonkeyPatch, segment: int) -> None:
+    monkeypatch.setattr(filling, "SEGMENT", segment)
+    monkeypatch.setattr(making, "AT_ONCE", 5)
+    await line.publish(busy() + log_of(Random(segment), 80))
+    await line.project(Random(5))
+
+    assert (await verdict(line)).is_same
+
+
+async def test_a_row_that_postgres_refuses_is_parked_by_a_rebuild_and_all_others_are_kept(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = tables_projector.write
+
+    async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool) -> None:
+        if any(row[4] == "bad" for row in changes.facts):
+            raise asyncpg.DataError("no such row")
+        await honest(connection, schema, changes, doubting=doubting)
+
+    await line.publish(
+        lines(*(worked(d).of(p).named(f"{p}{d}") for p in ("p1", "p2") for d in "ABC"), worked("D").named("bad"))
+    )
+    monkeypatch.setattr(tables_projector, "write", write)
+    monkeypatch.setattr(making, "AT_ONCE", 3)
+    made = await making.rebuild(rebuilding(line), line.policy)
+    await taken_over(line, made)
+
+    assert [case["path"] for case in (await line.export())["cases"]] == [["A", "B", "C"]] * 2
+    assert [row["code"] for row in await line.fetch("select code from parcours.parked")] == ["table"]
 
 
 async def test_verify_is_content_with_what_is_true_and_names_who_was_changed_by_hand(line: Line) -> None:

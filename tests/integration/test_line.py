@@ -21,6 +21,7 @@ from tests.builders import (
     answered,
     fold_lines,
     lines,
+    paused,
     received,
     registered,
     said,
@@ -402,3 +403,20 @@ async def test_a_record_whose_rows_postgres_refuses_is_parked_and_costs_nobody_e
     assert [tuple(row.values()) for row in parked] == [("table", "(record)", "p2")]
     async with line.pool.acquire() as connection:
         assert (await retrying.retry(connection, clock_rule=False))["tried"] == 0
+
+
+async def test_a_finding_that_settles_is_said_although_its_person_was_read_back_meanwhile(line: Line) -> None:
+    await line.publish(
+        lines(registered().on("2026-03-02T09:00:00Z"), paused("other").on("2026-03-02T10:00:00Z").named("f-0002"))
+    )
+    await line.project()
+    assert await line.fetch("select 1 from parcours.outbox") == []
+
+    line.projecting = await line.projector()
+    await line.publish(lines(received("m1").on("2026-03-02T10:20:00Z").named("f-0003")))
+    await line.project()
+    await line.publish(lines(tick("2026-03-02T12:00:00Z")))
+    await line.project()
+
+    said_of = await line.fetch("select finding, act from parcours.outbox")
+    assert [(row["finding"], row["act"]) for row in said_of] == [("illegitimate_pause:p1:k1:/test#f-0002", "raised")]
