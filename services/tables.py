@@ -33,6 +33,8 @@ AWAY = (
 DATABASE_ERRORS = (asyncpg.PostgresError,)
 REFUSED = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
 """A row that Postgres will never keep."""
+NOT_KEPT = (*REFUSED, asyncpg.UniqueViolationError)
+"""A batch that is not kept as it was written: a row of it is refused, or was believed to be new and is not."""
 TRANSIENT = (*AWAY, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 
 

@@ -39,7 +39,7 @@ from services.settings import EVENTS, Settings, running, settings
 from services.tables import TablesUnavailable, connected
 from services.telemetry import STALE, configure_logs
 
-STEPS = ("fetch", "decode", "fold", "load", "write")
+STEPS = ("fetch", "decode", "fold", "load", "rows", "write")
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="A policy document (JSON or TOML): what differs from the defaults.")
 ]

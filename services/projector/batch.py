@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
-import asyncpg
 import orjson
 import structlog
 
@@ -28,7 +27,7 @@ from services.projector.loading import Breath
 from services.projector.records import REFUSED_BY_TABLES, Parked, Reader, digest_of, parked
 from services.projector.sharing import Sharing
 from services.projector.work import Work
-from services.tables import REFUSED, Connection, Generation, Pool
+from services.tables import NOT_KEPT, REFUSED, Connection, Generation, Pool
 from services.tables_projector import Position
 from services.tracing import provider, span
 
@@ -206,7 +205,7 @@ class Projecting(Sharing):
         except tables.FenceLost:
             self._discard()
             raise
-        except (*REFUSED, asyncpg.UniqueViolationError) as wrong:
+        except NOT_KEPT as wrong:
             log.warning("rows refused", error=type(wrong).__name__)
             until = {n: at.next_offset for one in self._air.flights for n, at in one.to.items()}
             self._discard()

@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
-import asyncpg
 import structlog
 
 from services.log import Record
 from services.projector.batch import Projecting, corrects
 from services.projector.collector import keep_all, tidy
-from services.tables import REFUSED
+from services.tables import NOT_KEPT
 
 SEGMENT = 300_000
 Batches = AsyncIterator[Sequence[Record]]
@@ -29,7 +28,7 @@ class Filling(Projecting):
             try:
                 while await self._segment(number, batches, step):
                     continue
-            except (*REFUSED, asyncpg.UniqueViolationError) as wrong:
+            except NOT_KEPT as wrong:
                 log.warning("rows refused", error=type(wrong).__name__, partition=number)
                 until = self.ahead[number].next_offset
                 self.ahead = dict(self.positions)
