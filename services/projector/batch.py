@@ -49,7 +49,10 @@ class RowsRefused(RuntimeError):
 
 @dataclass(slots=True)
 class Flight:
-    """A folded batch on its way into the tables: its rows are made, and Postgres may be writing them."""
+    """A folded batch on its way into the tables: its rows are made, and Postgres may be writing them.
+
+    `is_rare`: what comes next has to find it in the tables. `spoiled`: people whose files were folded on by a batch that failed.
+    """
 
     records: Records
     read: Read
@@ -57,6 +60,7 @@ class Flight:
     expected: dict[int, Position]
     to: dict[int, Position]
     batch: UUID
+    is_rare: bool = False
     spoiled: set[Person] = field(default_factory=set)
 
 
@@ -119,8 +123,8 @@ class Projecting(Sharing):
             await self._by_halves(records)
 
     async def follow(self, records: Records, *, more: bool) -> None:
-        """Fold a batch and set it on its way. With `more` waiting in the log, what has fallen due is fired once a second,
-        and the next batch is folded while this one is written; else all is in the tables when this returns.
+        """Fold a batch and set it on its way. With `more` waiting in the log, what has fallen due is fired every five
+        seconds, and the next batch is folded while this one is written; else all is in the tables when this returns.
         """
         await self.take_in(records)
         await self.go_on(more=more)
@@ -141,7 +145,7 @@ class Projecting(Sharing):
 
         If this raises, it can be called again with the same records.
         """
-        if any(flight.spoiled for flight in self._air.flights):
+        if any(flight.spoiled or flight.is_rare for flight in self._air.flights):
             await self.landed()
         if any(self._is_careful(number) for number in records):
             await self.landed()
@@ -166,10 +170,9 @@ class Projecting(Sharing):
             raise
         flight.to = {number: replace(self._moved(number, some), batch=flight.batch) for number, some in read.items()}
         self.ahead |= flight.to
+        flight.is_rare = flight.work.is_rare
         self._air.flights.append(flight)
         keep_all()
-        if flight.work.is_rare:
-            await self.landed()
 
     async def advance(self) -> None:
         """Have what was folded written, one batch after another, and wait until no more than `AHEAD` are on their way.
