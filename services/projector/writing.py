@@ -1,0 +1,219 @@
+"""One transaction for a batch: what is read of it, what is folded, and its rows. DESIGN section 4."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import orjson
+import structlog
+
+from events.catalogue import TICK
+from events.envelope import Recorded, partition_key
+from projections.announcing import ToSay
+from projections.saying import alert
+from services import tables_people
+from services import tables_projector as tables
+from services.log import Record
+from services.projector.changed_rows import erased_row
+from services.projector.changes import Person
+from services.projector.held import Held
+from services.projector.loading import Breath
+from services.projector.records import REFUSED_BY_TABLES, Parked, digest_of, parked
+from services.projector.sharing import Sharing
+from services.projector.work import Work
+from services.tables import REFUSED, Connection
+from services.tables_projector import Position
+from services.tracing import provider, span
+
+AT_ONCE = 64
+log = structlog.get_logger("parcours.projector")
+
+Records = Mapping[int, Sequence[Record]]
+Read = Mapping[int, Sequence[tuple[Record, Recorded | Parked]]]
+Fold = Callable[[Connection, Work], Awaitable[None]]
+
+
+class Writing(Sharing):
+    """Reads records, folds them, and writes what comes of it in one transaction."""
+
+    # -- reading -----------------------------------------------------------------------------------------------------------
+
+    async def _decoded(self, records: Records, refused: Exception | None = None) -> Read:
+        started = time.perf_counter()
+        breath, read = Breath(), dict[int, list[tuple[Record, Recorded | Parked]]]()
+        for number, some in records.items():
+            listed = read[number] = []
+            for start in range(0, len(some), AT_ONCE):
+                listed += [(record, self._read_record(record, refused)) for record in some[start : start + AT_ONCE]]
+                await breath.taken()
+        self.spent.decode += time.perf_counter() - started
+        return read
+
+    def _read_record(self, record: Record, refused: Exception | None) -> Recorded | Parked:
+        if refused is None:
+            return self._reader.read(record)
+        return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(refused).__name__})")
+
+    def _note_batch(self, records: Records, read: Read) -> None:
+        for step in ("fetch", "decode", "fold", "load", "rows", "write"):
+            self.measures.seconds.labels(step).set(getattr(self.spent, step))
+        self.measures.batch(records, read, self.positions)
+        self._note_facts(read)
+
+    def _note_facts(self, read: Read) -> None:
+        self.spent.records += sum(map(len, read.values()))
+        self.spent.facts += sum(
+            isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
+        )
+
+    # -- the transaction ---------------------------------------------------------------------------------------------------
+
+    async def _transact_records(self, records: Records, read: Read) -> None:
+        to = {number: self._moved(number, some) for number, some in read.items()}
+        await self._transact(to, lambda connection, work: self._fold_records(connection, work, read))
+        self._note_batch(records, read)
+
+    async def _by_halves(self, records: Records) -> None:
+        """One transaction after another, nothing on its way; what is refused is looked for by halves."""
+        listed = [
+            (number, record)
+            for number, some in records.items() for record in some if record.offset >= self.positions[number].next_offset
+        ]  # fmt: skip
+        if not listed:
+            return
+        try:
+            await self._transact_records(records, await self._decoded(records))
+        except REFUSED as wrong:
+            log.warning("rows refused", records=len(listed), error=type(wrong).__name__)
+            if len(listed) == 1:
+                await self._transact_records(records, await self._decoded(records, refused=wrong))
+                return
+            for half in (listed[: len(listed) // 2], listed[len(listed) // 2 :]):
+                some_of: dict[int, list[Record]] = {}
+                for number, record in half:
+                    some_of.setdefault(number, []).append(record)
+                await self._by_halves(some_of)
+
+    def _work(self) -> Work:
+        return Work(self._say if self._speaks else None, self._quarantine)
+
+    async def _transact(self, to: Mapping[int, Position], fold: Fold) -> None:
+        """One transaction, with nothing else on its way: the compare-and-set first, then what `fold` finds and its rows;
+        nothing is kept unless it commits.
+        """
+        work, batch = self._work(), uuid4()
+        async with self._pool.acquire() as connection:
+            try:
+                async with connection.transaction():
+                    await self._move(connection, self.positions, to, batch)
+                    await fold(connection, work)
+                    if work.remerged:
+                        await tables_people.write_corrections(connection, self._schema, work.changes)
+                        await self._merge_people(connection, work)
+                    await self._make_rows(work)
+                    await self._finish(connection, work, doubting=True)
+            except BaseException as wrong:
+                self._memory.drop(work.held)
+                if not isinstance(wrong, Exception) or not await self._happened(to, batch, wrong):
+                    raise
+                work.held.clear()
+        self._keep(work, {number: replace(position, batch=batch) for number, position in to.items()})
+        self.ahead = dict(self.positions)
+
+    async def _move(
+        self, connection: Connection, expected: Mapping[int, Position], to: Mapping[int, Position], batch: UUID
+    ) -> None:
+        wanted = {number: expected[number] for number in to}
+        await tables.move(connection, self._generation, self._topic, wanted, to, self._owner, batch)
+
+    async def _happened(self, to: Mapping[int, Position], batch: UUID, wrong: Exception) -> bool:
+        """A commit whose answer was lost did happen: the checkpoint bears our batch."""
+        if isinstance(wrong, REFUSED):
+            return False
+        try:
+            async with self._pool.acquire() as connection:
+                return await tables.was_committed(connection, self._schema, self._topic, to, batch)
+        except OSError:
+            return False
+
+    def _keep(self, work: Work, to: Mapping[int, Position], spoiled: Iterable[Person] = ()) -> None:
+        """After COMMIT returned, and only then, the files in memory are the state."""
+        self.positions |= to
+        gone = set(spoiled) | {person for person in work.held if work.held[person].is_quarantined}
+        gone |= set(work.erased)
+        self._memory.put(held for person, held in work.held.items() if person not in gone)
+        self._memory.drop(gone)
+
+    def _moved(self, number: int, some: Sequence[tuple[Record, Recorded | Parked]]) -> Position:
+        watermark = self.ahead[number].watermark
+        for _, one in some:
+            if isinstance(one, Recorded) and (watermark is None or one.recorded_at > watermark):
+                watermark = one.recorded_at
+        last = some[-1][0]
+        return Position(last.offset + 1, watermark, digest_of(last))
+
+    # -- folding -----------------------------------------------------------------------------------------------------------
+
+    async def _fold_records(self, connection: Connection, work: Work, read: Read) -> None:
+        started = time.perf_counter()
+        work.theirs, work.ours = {}, {}
+        subjects = {
+            (one.tenant, one.subject)
+            for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK
+        }  # fmt: skip
+        renamed = await tables_people.aliases(connection, self._schema, list(subjects)) if subjects else {}
+        breath = Breath()
+        until: dict[int, datetime | None] = {}
+        for number, some in read.items():
+            until[number] = work.share_out(number, some, self.ahead[number].watermark, renamed, self._home)
+            await breath.taken()
+        self.spent.fold += time.perf_counter() - started
+        await self._load(connection, work, work.ours)
+        if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & work.ours.keys()):
+            await self._recall_erased(connection, work, merged)
+        started = time.perf_counter()
+        for person, number in work.ours.items():
+            work.fold(person, until[number])
+            if breath.is_due:
+                await breath.taken()
+        self.spent.fold += time.perf_counter() - started
+
+    def _say(self, work: Work, held: Held, said: ToSay, at: datetime, cause: Recorded | None) -> None:
+        envelope = alert(held.file, said, at, cause)
+        if provider() is not None:
+            with span("project", envelope.get("traceparent"), rule=said.id.partition(":")[0], act=said.act) as parent:
+                if parent is not None:
+                    envelope["traceparent"] = parent
+        key = partition_key(*held.person)
+        work.changes.outbox.append((held.partition, *held.person, key, orjson.dumps(envelope), said.id, said.act))
+        now = held.said[said.id]
+        raised_at = at if said.act == "raised" else None
+        row = (held.file.tenant, said.id, held.file.patient, now.n, now.level, now.is_raised, at, said.cause, raised_at)
+        work.changes.announced.append(row)
+
+    # -- rows --------------------------------------------------------------------------------------------------------------
+
+    async def _make_rows(self, work: Work) -> None:
+        """The rows of everybody the batch touched: from here on their files may be folded further."""
+        started = time.perf_counter()
+        breath = Breath()
+        work.changes.amend()
+        for person in work.touched:
+            work.rows_of(person)
+            if breath.is_due:
+                await breath.taken()
+        self.spent.rows += time.perf_counter() - started
+
+    async def _finish(self, connection: Connection, work: Work, *, doubting: bool = False) -> None:
+        started = time.perf_counter()
+        for person in work.erased if self._speaks else ():
+            await tables_people.erase_unsaid(connection, person)
+        await tables.write(connection, self._schema, work.changes, doubting=doubting)
+        for person, facts in work.erased.items():
+            rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
+            await tables_people.erase_facts(connection, self._schema, person, facts, rows)
+            until = work.held[person].file.erased_until
+            await tables_people.erase_elsewhere(connection, self._schema, person, facts, rows, until)
+        self.spent.write += time.perf_counter() - started
