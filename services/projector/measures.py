@@ -31,7 +31,7 @@ class Measures:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.size = Histogram(
-            "parcours_batch_records", "Records a batch", buckets=(1, 10, 100, 1_000, 4_000), registry=registry
+            "parcours_batch_records", "Records a batch", buckets=(1, 10, 100, 1_000, 4_000, 16_000), registry=registry
         )
         self.latency = Histogram(
             "parcours_fact_to_commit_seconds", "From the log's append to the committed row", registry=registry,
