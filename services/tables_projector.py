@@ -300,10 +300,7 @@ async def write(connection: Connection, schema: str, changes: Changes, *, doubti
     if changes.acts:
         await connection.copy_records_to_table("alert_act", schema_name=schema, columns=ACT, records=changes.acts)
         await connection.execute("select pg_notify('parcours_outbox', '')")
-    if len(changes.facts) > FEW:
-        await _copy(connection, f"{schema}.timeline", TIMELINE, changes.facts)
-    elif changes.facts:
-        await connection.executemany(_insert(schema, TIMELINE), changes.facts)
+    await write_facts(connection, schema, changes.facts)
     await _correct_timeline(connection, schema, changes)
     for table, rows in (
         (PATIENT, changes.patients),
@@ -320,6 +317,14 @@ async def write(connection: Connection, schema: str, changes: Changes, *, doubti
         await _put(connection, schema, table, rows.known)
     await _write_rare(connection, schema, changes)
     await _write_said(connection, changes)
+
+
+async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
+    """Facts that no timeline holds yet."""
+    if len(facts) > FEW:
+        await _copy(connection, f"{schema}.timeline", TIMELINE, facts)
+    elif facts:
+        await connection.executemany(_insert(schema, TIMELINE), facts)
 
 
 async def _forget(connection: Connection, schema: str, changes: Changes) -> None:
@@ -384,17 +389,23 @@ async def _put(connection: Connection, schema: str, table: Table, rows: Sequence
 
 
 async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:
+    """All of a kind at once: in tables that have no index yet, each by itself would cost a look at every fact."""
+    same = "t.tenant = w.tenant and t.patient = w.patient and t.subject = w.subject and t.source = w.source and t.id = w.id"
     if changes.replaced:
-        await connection.executemany(
-            f"update {schema}.timeline set type = $6, occurred_at = $7, recorded_at = $8, is_known = $9, raw = $10"
-            " where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
-            changes.replaced,
+        await connection.execute(
+            f"update {schema}.timeline t set type = w.type, occurred_at = w.occurred_at, recorded_at = w.recorded_at,"
+            " is_known = w.is_known, raw = w.raw from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
+            " $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::bytea[])"
+            " as w(tenant, patient, subject, source, id, type, occurred_at, recorded_at, is_known, raw)"
+            f" where {same}",
+            *map(list, zip(*{row[:5]: row for row in changes.replaced}.values(), strict=True)),
         )
     if changes.conflicting:
-        await connection.executemany(
-            f"update {schema}.timeline set is_conflicting = true"
-            " where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
-            changes.conflicting,
+        await connection.execute(
+            f"update {schema}.timeline t set is_conflicting = true"
+            " from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as w(tenant, patient, subject, source, id)"
+            f" where {same}",
+            *map(list, zip(*changes.conflicting, strict=True)),
         )
 
 

@@ -6,10 +6,12 @@ from uuid import uuid4
 
 import structlog
 
+from services import tables_projector as tables
 from services.log import Record
 from services.projector.batch import Projecting, corrects
 from services.projector.collector import keep_all, tidy
-from services.tables import NOT_KEPT
+from services.projector.work import Work
+from services.tables import NOT_KEPT, Connection
 
 SEGMENT = 300_000
 Batches = AsyncIterator[Sequence[Record]]
@@ -57,6 +59,7 @@ class Filling(Projecting):
                 await self._fold_records(connection, work, read)
                 self.ahead[number] = self._moved(number, read[number])
                 self._note_facts(read)
+                await self._write_facts(connection, work)
                 keep_all()
                 taken += len(batch)
                 step(len(batch))
@@ -76,3 +79,9 @@ class Filling(Projecting):
             await self._transact_records({number: alone}, await self._decoded({number: alone}))
             step(len(alone))
         return goes_on
+
+    async def _write_facts(self, connection: Connection, work: Work) -> None:
+        """The facts of one batch, while they are at hand."""
+        work.changes.amend()
+        await tables.write_facts(connection, self._schema, work.changes.facts)
+        work.changes.facts = []

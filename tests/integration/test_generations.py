@@ -1,5 +1,6 @@
 """Rebuild, hand over, verify, what-if: the tables made anew while others read them, and nothing said twice."""
 
+from collections.abc import Sequence
 from random import Random
 
 import asyncpg
@@ -11,7 +12,7 @@ from services.log import Record
 from services.projector import filling
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
-from services.projector.changes import Changes
+from services.projector.changes import Row
 from services.tables import Connection, Generation, active_generation, connected
 from services.tables_projector import FenceLost
 from tests.builders import DAY, MONDAY, Said, lines, registered, said, tick, worked
@@ -76,17 +77,17 @@ async def test_a_rebuild_in_pieces_is_the_same(line: Line, monkeypatch: pytest.M
 async def test_a_row_that_postgres_refuses_is_parked_by_a_rebuild_and_all_others_are_kept(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = tables_projector.write
+    honest = tables_projector.write_facts
 
-    async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool) -> None:
-        if any(row[4] == "bad" for row in changes.facts):
+    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
+        if any(row[4] == "bad" for row in facts):
             raise asyncpg.DataError("no such row")
-        await honest(connection, schema, changes, doubting=doubting)
+        await honest(connection, schema, facts)
 
     await line.publish(
         lines(*(worked(d).of(p).named(f"{p}{d}") for p in ("p1", "p2") for d in "ABC"), worked("D").named("bad"))
     )
-    monkeypatch.setattr(tables_projector, "write", write)
+    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
     monkeypatch.setattr(making, "AT_ONCE", 3)
     made = await making.rebuild(rebuilding(line), line.policy)
     await taken_over(line, made)
