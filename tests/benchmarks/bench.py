@@ -1,7 +1,8 @@
 """How fast, beside its own limits in the same run: `make bench`, or FACTS=1000000 RUNS=1 make bench.
 
 Prints a table, and JSON as last line: medians of the runs, and the spread from the slowest to the fastest where there are several.
-LIVE=0 leaves the live run out: for a log of millions, of which only the rebuild is asked.
+LIVE=0 leaves the live run out: for a log of millions, of which only the rebuild is asked. AT_ONCE=16000 reads as much at once as a
+projector that catches up does.
 """
 
 import asyncio
@@ -42,7 +43,8 @@ from tests.benchmarks import doors
 from tests.benchmarks.logs import START, log
 from tests.line import Line
 
-PARTITIONS, AT_ONCE, SAMPLE = 24, 4_000, 100_000
+PARTITIONS, SAMPLE = 24, 100_000
+AT_ONCE = int(os.environ.get("AT_ONCE", "4000"))
 
 
 async def batches(line: Line, take: Any) -> tuple[int, float]:
