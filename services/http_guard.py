@@ -1,4 +1,6 @@
-"""The HTTP protocol with patience and measure: headers must come in time and be few, or the connection ends with a reason."""
+"""The HTTP protocol with patience and measure: headers must come in time and be few, a body in time, or the connection ends with a
+reason.
+"""
 
 import asyncio
 from typing import Any
@@ -6,59 +8,74 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 SLOWEST_HEADERS = 10.0
+SLOWEST_BODY = 20.0
 MOST_HEADERS = 100
 LONGEST_HEADERS = 64 * 1024
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, which has no limits of its own for what comes before a body."""
+    """uvicorn's protocol on httptools, which has no limits of its own. A request that comes in one piece costs no timer."""
 
     _guard: asyncio.TimerHandle | None = None
-    _count = 0
+    _awaits = ""
+    _guarded = ""
     _size = 0
     _ended = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._arm()
+        self._awaits = "headers"
+        self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._ended:
-            super().data_received(data)
+        if self._ended:
+            return
+        self._size += len(data)
+        super().data_received(data)
+        if self._awaits == "headers":
+            self._measure(self._size)
+        if self._awaits != self._guarded:
+            self._look()
 
     def on_message_begin(self) -> None:
-        self._count = self._size = 0
-        self._arm()
+        self._awaits = "headers"
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._measure(len(url), 0)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._measure(len(name) + len(value), 1)
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._disarm()
+        self._measure(len(self.url) + sum([len(name) + len(value) for name, value in self.headers]))
+        self._awaits = "body"
         if not self._ended:
             super().on_headers_complete()
 
-    def _measure(self, size: int, count: int) -> None:
-        self._size += size
-        self._count += count
-        if self._count > MOST_HEADERS or self._size > LONGEST_HEADERS:
+    def on_body(self, body: bytes) -> None:
+        if not self._ended:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._awaits, self._size = "", 0
+        if not self._ended:
+            super().on_message_complete()
+
+    def _measure(self, size: int) -> None:
+        if size > LONGEST_HEADERS or len(self.headers or ()) > MOST_HEADERS:
             self._end(b"431 Request Header Fields Too Large", b"too many headers, or too long ones")
 
-    def _arm(self) -> None:
+    def _look(self) -> None:
+        """Have a timer for what is awaited now, and none when nothing is."""
         self._disarm()
-        self._guard = self.loop.call_later(
-            SLOWEST_HEADERS, self._end, b"408 Request Timeout", b"the headers did not come in time"
-        )
+        self._guarded = self._awaits
+        if self._awaits == "headers":
+            self._guard = self.loop.call_later(
+                SLOWEST_HEADERS, self._end, b"408 Request Timeout", b"the headers did not come in time"
+            )
+        elif self._awaits == "body":
+            self._guard = self.loop.call_later(
+                SLOWEST_BODY, self._end, b"408 Request Timeout", b"the body did not come in time"
+            )
 
     def _disarm(self) -> None:
         if self._guard is not None:

@@ -28,7 +28,7 @@ from services.clock.app import Clock
 from services.console.app import add_console, console_key
 from services.http_guard import GuardedProtocol
 from services.intake.app import app
-from services.log import LogWriter, ManyWriters, ensure_topics
+from services.log import Gathering, LogWriter, ensure_topics
 from services.notifier.relay import Relay
 from services.notifier.sending import Sender, ways
 from services.projector.rebuild import Rebuilding, rebuild
@@ -256,7 +256,7 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
         generation = await prepare(one, servers, options.policy, clock_rule=options.clock)
         instance = Instance(one, options, servers, generation, f"http://{HOST}:{port}")
         pool = await open_pool(servers.postgres_url, "services", size=12)
-        writer = ManyWriters(servers.kafka_address, one.partitions)
+        writer = Gathering(servers.kafka_address, one.partitions)
         try:
             async with _serving(instance, pool, writer, port):
                 yield instance

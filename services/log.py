@@ -1,6 +1,7 @@
 """The log: Kafka's topics, and writing to them. EVENTS section 1, DESIGN section 4."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from events.envelope import CONTENT_TYPE
 
 Record = ConsumerRecord[bytes | None, bytes | None]
 MAX_RECORD: Final = 6 * 1024 * 1024
+OVERHEAD: Final = 1024
 TOPIC_CONFIG: Final[Mapping[str, str]] = {
     "retention.ms": "-1",
     "retention.bytes": "-1",
@@ -254,6 +256,26 @@ class LogWriter:
             raise LogUnavailable(f"Kafka at {self.servers}: {error!r}") from error
         return [Written(one.partition, one.offset) for one in done]
 
+    async def write_batch(self, topic: str, number: int, line: "deque[_Waiting]", batch: "list[_Waiting]") -> int:
+        """Write as many of a line as one batch takes, move them from it to `batch`, and say the offset of the first."""
+        producer: AIOKafkaProducer | None = None
+        try:
+            async with asyncio.timeout(self._limit):
+                producer = await self._current()
+                made = producer.create_batch()
+                while line:
+                    one = line[0].one
+                    headers = list(one.headers)
+                    if made.append(key=one.key, value=one.value, timestamp=None, headers=headers) is None:
+                        break
+                    batch.append(line.popleft())
+                sent = await producer.send_batch(made, topic, partition=number)
+                found: RecordMetadata = await sent
+        except (TimeoutError, KafkaError, OSError) as error:
+            self._discard(producer)
+            raise LogUnavailable(f"Kafka at {self.servers}: {error!r}") from error
+        return found.offset
+
     async def close(self) -> None:
         """Flush what is under way for at most the limit."""
         if (producer := self._producer) is not None:
@@ -294,39 +316,86 @@ class LogWriter:
             leaving.add_done_callback(self._leaving.discard)
 
 
-class ManyWriters(LogWriter):
-    """Several writers as one, for a door at which many single facts come in at once.
+@dataclass(slots=True)
+class _Waiting:
+    """A record on its way into a partition, and who waits for it."""
 
-    Each partition always goes through the same writer, so its order holds; and Kafka, which takes a connection's requests one
-    after another and flushes every partition to disk, works on several at a time.
+    one: Outgoing
+    done: asyncio.Future[Written]
+
+
+class Gathering(LogWriter):
+    """A writer for a door at which many single facts come in at once.
+
+    What comes for a partition while it is being written goes out as one batch, once the one before it is there: its order
+    holds, and Kafka, which flushes every batch to disk, flushes once for all of them. Several connections share the
+    partitions, for Kafka answers one request of a connection after another.
     """
 
-    def __init__(self, servers: str, partitions: int, writers: int = 4) -> None:
+    def __init__(self, servers: str, partitions: int, connections: int = 4) -> None:
         super().__init__(servers)
         self._partitions = partitions
-        self._writers = [LogWriter(servers) for _ in range(writers)]
+        self._through = [LogWriter(servers) for _ in range(connections)]
+        self._waiting: dict[tuple[str, int], deque[_Waiting]] = {}
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def write(self, topic: str, outgoing: Iterable[Outgoing], limit: float | None = None) -> list[Written]:
-        """As of one writer: what one of them could not write makes `LogUnavailable` of the whole."""
+        """As of one writer: what could not be written makes `LogUnavailable` of the whole."""
         listed = list(outgoing)
-        shares: dict[int, list[int]] = {}
-        for index, one in enumerate(listed):
-            number = partition_of(one.key or b"", self._partitions) if one.partition is None else one.partition
-            shares.setdefault(number % len(self._writers), []).append(index)
-        done = await asyncio.gather(
-            *(self._writers[n].write(topic, [listed[i] for i in share], limit) for n, share in shares.items()),
-            return_exceptions=True,
-        )
-        written: dict[int, Written] = {}
-        for share, found in zip(shares.values(), done, strict=True):
-            if isinstance(found, BaseException):
-                raise found
-            written |= zip(share, found, strict=True)
-        return [written[index] for index in range(len(listed))]
+        for one in listed:
+            if len(one.key or b"") + len(one.value or b"") > MAX_RECORD - OVERHEAD:
+                raise MessageSizeTooLargeError(f"a record of {len(one.value or b'')} bytes")
+        waiting = [self._send(topic, one) for one in listed]
+        try:
+            if limit is None:  # a batch has a limit of its own, and takes down with it what waits behind it
+                return [await one for one in waiting]
+            async with asyncio.timeout(limit):
+                return [await one for one in waiting]
+        except TimeoutError as error:
+            raise LogUnavailable(f"Kafka at {self.servers}: no answer in {limit} s") from error
+        finally:
+            for done in waiting:
+                if not done.done():
+                    done.cancel()
+                elif not done.cancelled():
+                    done.exception()  # seen: the first one is raised
 
     async def close(self) -> None:
-        """Flush what is under way for at most the limit."""
-        await asyncio.gather(*(writer.close() for writer in self._writers))
+        """Write what is under way for at most the limit."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+        await asyncio.gather(*(writer.close() for writer in self._through))
+
+    def _send(self, topic: str, one: Outgoing) -> asyncio.Future[Written]:
+        number = partition_of(one.key or b"", self._partitions) if one.partition is None else one.partition
+        done: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        line = self._waiting.get((topic, number))
+        if line is not None:
+            line.append(_Waiting(one, done))
+            return done
+        self._waiting[topic, number] = deque([_Waiting(one, done)])
+        task = asyncio.create_task(self._write_line(topic, number))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return done
+
+    async def _write_line(self, topic: str, number: int) -> None:
+        """One batch after another, until nobody waits for this partition."""
+        through, line = self._through[number % len(self._through)], self._waiting[topic, number]
+        while line:
+            batch: list[_Waiting] = []
+            try:
+                first = await through.write_batch(topic, number, line, batch)
+            except LogUnavailable as away:
+                for waiting in (*batch, *line):
+                    if not waiting.done.done():
+                        waiting.done.set_exception(away)
+                line.clear()
+                break
+            for n, waiting in enumerate(batch):
+                if not waiting.done.done():
+                    waiting.done.set_result(Written(number, first + n))
+        del self._waiting[topic, number]
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

@@ -94,8 +94,9 @@ def fold_version(chosen: Policy) -> str:
     return hashlib.sha256(f"{code_version()}|{said}".encode()).hexdigest()[:16]
 
 
-async def open_pool(url: str, name: str, size: int = 4, *, gives_way: bool = False) -> Pool:
+async def open_pool(url: str, name: str, size: int = 4, *, gives_way: bool = False, is_plain: bool = False) -> Pool:
     """A pool of connections with our application name and limits; with `gives_way`, work on this machine goes before theirs.
+    `is_plain`: nobody listens on them, nor sets or locks anything beyond a transaction, so nothing is reset between two uses.
 
     Raises `TablesUnavailable`.
     """
@@ -106,6 +107,7 @@ async def open_pool(url: str, name: str, size: int = 4, *, gives_way: bool = Fal
             max_size=size,
             timeout=10,
             init=_prepare_to_give_way if gives_way else _prepare,
+            reset=_leave if is_plain else None,
             server_settings={
                 "application_name": f"parcours-{name}",
                 "lock_timeout": "2s",
@@ -114,6 +116,10 @@ async def open_pool(url: str, name: str, size: int = 4, *, gives_way: bool = Fal
         )
     except (*AWAY, asyncpg.PostgresError) as error:
         raise TablesUnavailable(f"Postgres: {error}") from error
+
+
+async def _leave(_: Connection) -> None:
+    """An open transaction asyncpg rolls back itself."""
 
 
 async def _prepare(connection: Connection) -> None:

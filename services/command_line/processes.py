@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.command_line.showing import Exit, Home, fail, here, out, plainly, run
 from services.health import health_app, tables_health
 from services.instance import Servers, api_of, http_server, prepare, serve, until_stopped
-from services.log import LogWriter, ManyWriters
+from services.log import Gathering, LogWriter
 from services.tables import Pool, connected, ensure_base, open_pool
 from services.telemetry import beat_for_ever, configure_logs
 
@@ -137,7 +137,7 @@ def api(home: Home = None, host: Host = "127.0.0.1", port: Port = 8080) -> None:
     async def work() -> None:
         pool, writer = (
             await open_pool(str(found["postgres"]), "api", size=12),
-            ManyWriters(str(found["kafka"]), one.partitions),
+            Gathering(str(found["kafka"]), one.partitions),
         )
         counting = await open_pool(str(found["postgres"]), "counting", size=3, gives_way=True)
         try:

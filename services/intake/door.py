@@ -56,10 +56,11 @@ def content_of(raw: bytes) -> dict[str, Any]:
         raise Problem(413, "Too large", "a fact may have at most 1 MiB")
     try:
         content = parsed(raw)
-        json.loads(raw, object_pairs_hook=_no_duplicates)
+        if orjson.dumps(content) != raw:  # written just so, it says nothing twice
+            json.loads(raw, object_pairs_hook=_no_duplicates)
     except Refused as wrong:
         raise refusal(wrong) from None
-    except (RecursionError, ValueError):
+    except (RecursionError, TypeError, ValueError):
         raise Problem(422, "Not a fact", "(record): is nested too deeply", "(record)", "is nested too deeply") from None
     return content
 
@@ -69,9 +70,9 @@ def refusal(wrong: Refused) -> Problem:
 
 
 def admit(content: dict[str, Any], who: Bearer, policy: Policy, at: datetime) -> Admitted:
-    """A fact as it goes to the log, with our `recordedtime`. Raises `Problem` naming the field and the rule."""
+    """A fact as it goes to the log; `content` has our `recordedtime` from here on. Raises `Problem` naming the field and the rule."""
     _may_send(content, who)
-    content = content | {"recordedtime": written(at)}
+    content["recordedtime"] = written(at)
     tenant = content.setdefault("tenant", "default")
     if tenant != who.tenant:
         raise Problem(
@@ -81,9 +82,11 @@ def admit(content: dict[str, Any], who: Bearer, policy: Policy, at: datetime) ->
             "tenant",
             "must be the token's",
         )
+    if content.get("partitionkey") is None:
+        content["partitionkey"] = partition_key(tenant, str(content.get("subject")))
     try:
-        raw = orjson.dumps(content)
-        fact = accepted(content, raw, at)
+        value = orjson.dumps(content)
+        fact = accepted(content, value, at)
         check(fact, policy)
         _may_void(fact, who)
     except Refused as wrong:
@@ -93,8 +96,7 @@ def admit(content: dict[str, Any], who: Bearer, policy: Policy, at: datetime) ->
         raise Problem(422, "Not a fact", f"data.jurisdiction: {rule}", "data.jurisdiction", rule) from None
     except (TypeError, orjson.JSONEncodeError):
         raise Problem(422, "Not a fact", "(record): holds what JSON cannot", "(record)", "must be JSON") from None
-    key = partition_key(fact.tenant, fact.subject)
-    return Admitted(fact.id, key.encode(), orjson.dumps(content | {"partitionkey": key}))
+    return Admitted(fact.id, partition_key(fact.tenant, fact.subject).encode(), value)
 
 
 def _may_send(content: dict[str, Any], who: Bearer) -> None:

@@ -13,15 +13,15 @@ from tests.line import Line
 from tests.served import served
 
 
-async def raw(url: str, sent: bytes, seconds: float = 10) -> bytes:
-    """What a server answers to some bytes, until it closes or time is up."""
+async def raw(url: str, sent: bytes, seconds: float = 10, *, most: int = 4_000) -> bytes:
+    """The beginning of what a server answers to some bytes; with `most` -1 all of it, until it closes."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(sent)
         await writer.drain()
         async with asyncio.timeout(seconds):
-            return await reader.read(4_000)
+            return await reader.read(most)
     except (TimeoutError, ConnectionError):
         return b""
     finally:
@@ -42,6 +42,29 @@ async def test_slow_headers_are_cut_off_and_others_are_served_meanwhile(
         answers = await asyncio.gather(*slow)
 
     assert all(b"408" in answer for answer in answers)
+
+
+async def test_a_slow_body_is_cut_off_and_headers_that_trickle_in_are_counted(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_guard, "SLOWEST_BODY", 0.5)
+    begun = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nAuthorization: Bearer "
+    async with served(line) as api, await api.client("emitter") as client:
+        token = client.headers["authorization"].partition(" ")[2].encode()
+        slow = await raw(api.url, begun + token + b"\r\n\r\n{", 20)
+        unfinished = await raw(api.url, b"GET /v1/cases HTTP/1.1\r\nHost: x\r\nX-Long: " + b"y" * 100_000, 20)
+
+    assert b"408" in slow.split(b"\r\n")[0]
+    assert b"the body did not come in time" in slow
+    assert b"431" in unfinished.split(b"\r\n")[0]
+
+
+async def test_two_requests_in_one_piece_are_both_answered(line: Line) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with served(line) as api:
+        answer = await raw(api.url, one + one.replace(b"Host: x", b"Host: x\r\nConnection: close"), most=-1)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
 
 
 async def test_ten_thousand_headers_are_refused(line: Line) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from projections.policy import Policy
 from services.instance import Servers
 from services.intake.app import app
-from services.log import LogUnavailable, LogWriter, ManyWriters, Outgoing, ensure_topics
+from services.log import MAX_RECORD, Gathering, LogUnavailable, LogWriter, Outgoing, ensure_topics
 from services.security import Role, create_token
 from services.settings import EVENTS
 from services.tables import connected, open_pool
@@ -190,8 +191,8 @@ async def test_recordedtime_is_ours_and_strictly_increases(door: Door, servers: 
     assert values[0]["partitionkey"] == "default|p1"
 
 
-async def test_many_writers_keep_the_order_of_each_patient_and_say_where_each_fact_is(line: Line) -> None:
-    writer = ManyWriters(line.kafka, line.partitions, 2)
+async def test_gathered_facts_keep_the_order_of_each_patient_and_say_where_each_is(line: Line) -> None:
+    writer = Gathering(line.kafka, line.partitions, 2)
     wanted = [Outgoing(f"{n}".encode(), f"default|p{n % 5}".encode()) for n in range(200)]
     wanted[7] = Outgoing(b"7", None, 1)
 
@@ -205,8 +206,26 @@ async def test_many_writers_keep_the_order_of_each_patient_and_say_where_each_fa
         assert places == sorted(places)
 
 
-async def test_what_one_of_many_writers_cannot_write_is_not_said_to_be_written(line: Line) -> None:
-    writer = ManyWriters("127.0.0.1:1", line.partitions, 2)
+async def test_single_facts_and_large_ones_are_gathered_in_the_order_they_came(line: Line) -> None:
+    writer = Gathering(line.kafka, line.partitions, 2)
+    wanted = [
+        Outgoing(b"%d" % n + b"x" * (300_000 if n % 9 == 0 else 10), f"default|p{n % 3}".encode()) for n in range(60)
+    ]
+
+    written = await asyncio.gather(*(writer.write(line.topic, [one]) for one in wanted))
+    with pytest.raises(MessageSizeTooLargeError):
+        await writer.write(line.topic, [Outgoing(b"x" * MAX_RECORD, b"default|p1")])
+    await writer.close()
+
+    kept = {(record.partition, record.offset): record.value for record in await line.records()}
+    assert [kept[where.partition, where.offset] for (where,) in written] == [one.value for one in wanted]
+    for person in range(3):
+        places = [at.offset for n, (at,) in enumerate(written) if n % 3 == person]
+        assert places == sorted(places)
+
+
+async def test_what_was_gathered_and_cannot_be_written_is_not_said_to_be_written(line: Line) -> None:
+    writer = Gathering("127.0.0.1:1", line.partitions, 2)
 
     with pytest.raises(LogUnavailable):
         await writer.write(line.topic, [Outgoing(b"{}", b"default|p1"), Outgoing(b"{}", b"default|p2")])
