@@ -15,6 +15,7 @@ from events.envelope import (
     envelope,
     of_binary,
     parsed,
+    shared,
     storable,
 )
 from events.fields import Data
@@ -83,6 +84,11 @@ def read(kind: str, data: dict[str, Any]) -> Data | None:
     reader = VALIDATE.get(kind)
     if reader is None:
         return None
+    for name, value in data.items():
+        if isinstance(value, str):
+            said = shared(value)
+            if said is not value:
+                data[name] = said
     try:
         found = reader(data)
     except ValidationError as wrong:

@@ -111,14 +111,14 @@ class Answering(Standing):
             if name is None:
                 continue
             self.cases.setdefault(name, Case(name)).answer(at)
-            self.touched.cases.add(name)
+            self.touched.case(name)
             for ending in [e for e in self.endings if e.other == name]:
                 self._end_claims(ending, at)
                 self.endings.remove(ending)
         for topic in topics:
             if topic is not None and (found := self.topics.get(topic)) is not None:
                 found.answer()
-                self.touched.topics.add(topic)
+                self.touched.topic(topic)
 
     # -- the course of cases and claims --------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Answering(Standing):
         if said.reason == "withdrawn":
             for name in begun:
                 self.claims[name].withdraw(fact.occurred_at, fact.name, "withdrawn")
-                self.touched.claims.add(name)
+                self.touched.claim(name)
         elif said.other_case is not None and said.reason in (
             "duplicate",
             "answered_in",
@@ -144,7 +144,7 @@ class Answering(Standing):
     def _end_claims(self, ending: Ending, at: datetime) -> None:
         for name in ending.claims:
             self.claims[name].withdraw(at, "", "ended")
-            self.touched.claims.add(name)
+            self.touched.claim(name)
 
     def _claim_course(self, fact: Recorded) -> None:
         """What happens to a claim apart from its answers; and what people did with alerts."""
@@ -164,7 +164,7 @@ class Answering(Standing):
             case ClaimContributionRequested():
                 claim.ask(at, name, data.department, data.due_at)
                 if claim.said.case is not None:
-                    self.cases.setdefault(claim.said.case, Case(claim.said.case)).consulted.add(data.department)
+                    self.cases.setdefault(claim.said.case, Case(claim.said.case)).ask(data.department)
             case ClaimContributionProvided():
                 claim.provide(at, name, data.department)
             case ClaimWithdrawn():

@@ -1,6 +1,7 @@
 """A contact as all its facts together say it is: whose it is, about what, and whether it arrived. DOMAIN section 2."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from events.contacts import (
     ContactHandled,
@@ -14,7 +15,19 @@ from events.contacts import (
 )
 from events.envelope import Recorded
 
-NONE: frozenset[str] = frozenset()
+NONE: Final[frozenset[str]] = frozenset()
+ALONE: Final[dict[str, frozenset[str]]] = {}
+MOST_ALONE: Final = 10_000
+
+
+def alone(name: str) -> frozenset[str]:
+    """A set of one: nearly every contact is of one case, and the contacts of a case share theirs."""
+    found = ALONE.get(name)
+    if found is None:
+        if len(ALONE) >= MOST_ALONE:
+            ALONE.clear()
+        found = ALONE[name] = frozenset((name,))
+    return found
 
 
 @dataclass(slots=True, init=False)
@@ -142,7 +155,7 @@ class Contact:
 
     def _name(self, case: str | None) -> None:
         if case is not None and case not in self.named_in:
-            self.named_in |= {case}
+            self.named_in = self.named_in | {case} if self.named_in else alone(case)
             self._sum_up()
 
     def _sum_up(self) -> None:

@@ -1,8 +1,10 @@
 """The facts known of a person: each identity once, less what is void or erased. DOMAIN section 2."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final, TypeVar
 
 from events.envelope import Recorded, parsed
 from events.identity import canonical
@@ -11,6 +13,25 @@ from projections.policy import Policy
 
 Identity = tuple[str, str, str]
 CORRECTIONS = (FactVoided, PatientErased, PatientMerged)
+NOTHING: Final[frozenset[str]] = frozenset()
+NO_FACTS: Final[frozenset[Identity]] = frozenset()
+T = TypeVar("T")
+
+
+def grown(some: AbstractSet[T], one: T) -> AbstractSet[T]:
+    """A set with one more in it. Sets that are empty are one and the same: most stay so, and there are some for each person."""
+    if isinstance(some, set):
+        some.add(one)
+        return some
+    return {*some, one}
+
+
+def joined(some: AbstractSet[T], more: AbstractSet[T]) -> AbstractSet[T]:
+    """Both in one: one of them, the other added to it."""
+    if not isinstance(some, set):
+        return more
+    some |= more
+    return some
 
 
 @dataclass(slots=True)
@@ -21,8 +42,8 @@ class Known:
     patient: str
     policy: Policy
     known: dict[Identity, Recorded] = field(default_factory=dict)
-    conflicts: set[Identity] = field(default_factory=set)
-    voids: set[Identity] = field(default_factory=set)
+    conflicts: AbstractSet[Identity] = NO_FACTS
+    voids: AbstractSet[Identity] = NO_FACTS
     erased_until: datetime | None = None
     buried_until: datetime | None = None
 
@@ -71,7 +92,7 @@ class Known:
             return False
         old, new = canonical(parsed(before.raw)), canonical(parsed(fact.raw))
         if old != new:
-            self.conflicts.add(fact.identity)
+            self.conflicts = grown(self.conflicts, fact.identity)
         if (fact.recorded_at, new) < (before.recorded_at, old):
             self.known[fact.identity] = fact
             self._reread()
@@ -80,7 +101,7 @@ class Known:
 
     def _reread(self) -> None:
         """A copy that counts has replaced another: what voids and erasures say may have changed."""
-        self.voids, self.erased_until = set(), self.buried_until
+        self.voids, self.erased_until = NO_FACTS, self.buried_until
         for fact in self.known.values():
             if isinstance(fact.data, FactVoided):
                 self._void(fact, fact.data)
@@ -89,7 +110,7 @@ class Known:
 
     def _void(self, fact: Recorded, said: FactVoided) -> bool:
         target = (fact.subject, said.of_source or fact.source, said.fact)
-        self.voids.add(target)
+        self.voids = grown(self.voids, target)
         return target in self.known
 
     def _counts(self, fact: Recorded) -> bool:

@@ -30,6 +30,7 @@ from events.contacts import (
 from events.envelope import Recorded
 from projections.answering import Answering
 from projections.contact import Contact
+from projections.known import grown
 from projections.path import Case, Visit
 from projections.standing import MACHINES, actor
 from projections.topic import Meeting, Topic
@@ -72,10 +73,10 @@ class Moving(Answering):
                 case = self._case(data.case, fact)
                 case.given(data.to_department)
                 if data.planned:
-                    case.announced.add(data.to_department)
+                    case.announced = grown(case.announced, data.to_department)
                 self._move(fact, case, data.to_department, planned=data.planned)
             case CaseConsulted():
-                self._case(data.case, fact).consulted.add(data.department)
+                self._case(data.case, fact).ask(data.department)
             case CaseAdvised() | CaseDeclined() | CaseEscalated():
                 self._case(data.case, fact)
             case CaseClosed():
@@ -185,5 +186,5 @@ class Moving(Answering):
         found = self.topics.get(topic)
         if found is None:
             found = self.topics[topic] = Topic(topic)
-        self.touched.topics.add(topic)
+        self.touched.topic(topic)
         found.meet(Meeting(fact.occurred_at, department, fact.name, sent_on), self.policy)

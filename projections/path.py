@@ -1,9 +1,11 @@
 """The path of a case across departments. DOMAIN section 3."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from projections.known import NOTHING, grown
 from projections.policy import Policy
 
 LEVELS = (None, "B1", "B2", "B3", "B4")
@@ -36,8 +38,8 @@ class Path:
     is_open: bool
     opened_at: datetime | None
     answered_at: datetime | None
-    redirects: list[str]
-    sterile_visits: list[str]
+    redirects: tuple[str, ...]
+    sterile_visits: tuple[str, ...]
     seen: set[str]
     stretch: int
 
@@ -55,8 +57,8 @@ class Path:
         self.is_open = False
         self.opened_at = None
         self.answered_at = None
-        self.redirects = []
-        self.sterile_visits = []
+        self.redirects = ()
+        self.sterile_visits = ()
         self.seen = set()
         self.stretch = 0
 
@@ -115,30 +117,30 @@ class Case:
 
     id: str
     path: Path
-    earlier: list[Path]
+    earlier: tuple[Path, ...]
     topic: str | None
     closed: bool
     last_answer: datetime | None
     new_path: bool
     last_sign: datetime | None
     first_sign: datetime | None
-    consulted: set[str]
-    announced: set[str]
+    consulted: AbstractSet[str]
+    announced: AbstractSet[str]
     achieved: bool
     nothing_done: bool
 
     def __init__(self, name: str) -> None:
         self.id = name
         self.path = Path(1)
-        self.earlier = []
+        self.earlier = ()
         self.topic = None
         self.closed = False
         self.last_answer = None
         self.new_path = False
         self.last_sign = None
         self.first_sign = None
-        self.consulted = set()
-        self.announced = set()
+        self.consulted = NOTHING
+        self.announced = NOTHING
         self.achieved = False
         self.nothing_done = False
 
@@ -155,9 +157,14 @@ class Case:
         """Whether a moving fact of a department moves nothing: the case is there."""
         return not self.new_path and self.path.here == department
 
+    def ask(self, department: str) -> None:
+        """A department's opinion is asked: what it does from now on moves nothing."""
+        self.consulted = grown(self.consulted, department)
+
     def given(self, department: str) -> None:
         """Taken by, or transferred to, a department: what it does from now on moves the case, also if it was asked."""
-        self.consulted.discard(department)
+        if department in self.consulted:
+            self.consulted = self.consulted - {department}
 
     def move(self, visit: Visit, policy: Policy) -> bool:
         """A moving fact of a department; True if a visit begins with it.
@@ -165,7 +172,7 @@ class Case:
         `visit.planned` says what the fact itself says; an announcement since the last visit began counts as well.
         """
         if self.new_path:
-            self.earlier.append(self.path)
+            self.earlier = (*self.earlier, self.path)
             self.path, self.new_path = Path(self.path.number + 1), False
         elif self.path.here == visit.department:
             return False
@@ -173,10 +180,9 @@ class Case:
             visit = Visit(visit.department, visit.since, True, visit.fact)  # noqa: FBT003
         if self.path.visits and not visit.planned and self.nothing_done and not self.achieved:
             self.path.sterile += 1
-            self.path.sterile_visits.append(self.path.visits[-1].fact)
+            self.path.sterile_visits = (*self.path.sterile_visits, self.path.visits[-1].fact)
         self.path.enter(visit)
-        self.consulted.clear()
-        self.announced.clear()
+        self.consulted = self.announced = NOTHING
         self.achieved = self.nothing_done = False
         if len(self.path.visits) > 1 and not visit.planned:
             self._trigger(visit.since)
@@ -186,7 +192,7 @@ class Case:
     def carry(self, at: datetime, fact: str, policy: Policy) -> None:
         """A cold redirect: the patient was told to carry the case elsewhere alone."""
         self.path.carried += 1
-        self.path.redirects.append(fact)
+        self.path.redirects = (*self.path.redirects, fact)
         self._trigger(at)
         self._rise(at, policy)
 

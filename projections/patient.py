@@ -78,7 +78,7 @@ class PatientFile(Moving):
     def leave(self, gone: set[Identity]) -> None:
         """Some facts have become another person's."""
         self.known = {identity: fact for identity, fact in self.known.items() if identity not in gone}
-        self.conflicts -= gone
+        self.conflicts = self.conflicts - gone
         self._reread()
         self.refold()
 

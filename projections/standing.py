@@ -1,6 +1,7 @@
 """How a person stands: their contacts, cases, claims and topics as the facts so far have left them, and what time brings."""
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -29,7 +30,7 @@ from events.fields import Actor
 from projections.acts import Act
 from projections.claim import Claim
 from projections.contact import Contact
-from projections.known import Known
+from projections.known import NOTHING, Known, grown, joined
 from projections.path import Case
 from projections.topic import Topic
 
@@ -50,38 +51,51 @@ class Ending:
 class Touched:
     """What changed in a file since somebody last looked; `anew` when it was folded anew and all of it may have."""
 
-    cases: set[str]
-    claims: set[str]
-    topics: set[str]
-    contacts: set[str]
+    cases: AbstractSet[str]
+    claims: AbstractSet[str]
+    topics: AbstractSet[str]
+    contacts: AbstractSet[str]
     acts: bool
     anew: bool
 
     def __init__(
         self,
-        cases: set[str] | None = None,
-        claims: set[str] | None = None,
-        topics: set[str] | None = None,
-        contacts: set[str] | None = None,
+        cases: AbstractSet[str] = NOTHING,
+        claims: AbstractSet[str] = NOTHING,
+        topics: AbstractSet[str] = NOTHING,
+        contacts: AbstractSet[str] = NOTHING,
         *,
         acts: bool = False,
         anew: bool = False,
     ) -> None:
-        self.cases = set() if cases is None else cases
-        self.claims = set() if claims is None else claims
-        self.topics = set() if topics is None else topics
-        self.contacts = set() if contacts is None else contacts
+        self.cases = cases
+        self.claims = claims
+        self.topics = topics
+        self.contacts = contacts
         self.acts = acts
         self.anew = anew
 
     def __bool__(self) -> bool:
         return bool(self.anew or self.cases or self.claims or self.topics or self.contacts or self.acts)
 
+    def case(self, name: str) -> None:
+        self.cases = grown(self.cases, name)
+
+    def claim(self, name: str) -> None:
+        self.claims = grown(self.claims, name)
+
+    def topic(self, name: str) -> None:
+        self.topics = grown(self.topics, name)
+
+    def contact(self, name: str) -> None:
+        self.contacts = grown(self.contacts, name)
+
     def add(self, other: "Touched") -> None:
-        self.cases |= other.cases
-        self.claims |= other.claims
-        self.topics |= other.topics
-        self.contacts |= other.contacts
+        """What changed before and after; `other` is used up."""
+        self.cases = joined(self.cases, other.cases)
+        self.claims = joined(self.claims, other.claims)
+        self.topics = joined(self.topics, other.topics)
+        self.contacts = joined(self.contacts, other.contacts)
         self.acts |= other.acts
         self.anew |= other.anew
 
@@ -150,7 +164,7 @@ class Standing(Known):
         before = contact.meaning() if contact.is_used else None
         contact.learn(fact)
         if isinstance(fact.data, ContactReceived | ContactReclassified):
-            self.touched.contacts.add(name)
+            self.touched.contact(name)
         if isinstance(fact.data, ContactReceived):
             self.received.setdefault(name, fact.occurred_at)
             if fact.data.claim is not None:
@@ -190,7 +204,7 @@ class Standing(Known):
             self.next_due = at
 
     def _changed(self, claim: Claim) -> None:
-        self.touched.claims.add(claim.id)
+        self.touched.claim(claim.id)
         self._note_fired(claim.fired_at)
         self._wake(claim.next_due)
 
@@ -205,7 +219,7 @@ class Standing(Known):
         for case in self.cases.values():
             if (found := case.fire(to)) is not None:
                 self._note_fired(found)
-                self.touched.cases.add(case.id)
+                self.touched.case(case.id)
         for claim in self.claims.values():
             if not claim.has_begun and claim.t0 <= to:
                 self._begin(claim)
@@ -218,7 +232,7 @@ class Standing(Known):
     def _begin(self, claim: Claim) -> None:
         case = self.cases.get(claim.said.case) if claim.said.case is not None else None
         claim.begin(None if case is None else case.path.here)
-        self.touched.claims.add(claim.id)
+        self.touched.claim(claim.id)
 
     def _look_ahead(self) -> None:
         dues = [case.next_due for case in self.cases.values()]
@@ -233,7 +247,7 @@ class Standing(Known):
             found = self.cases[name] = Case(name)
             found.first_sign = fact.occurred_at
         found.last_sign = fact.occurred_at
-        self.touched.cases.add(name)
+        self.touched.case(name)
         return found
 
     def _name(self, name: str | None, fact: Recorded) -> None:

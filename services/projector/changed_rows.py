@@ -9,6 +9,7 @@ from events.envelope import Recorded, parsed
 from events.identity import canonical, unreadable
 from projections.contact import Contact
 from projections.findings import department_of
+from projections.known import grown
 from projections.path import LEVELS
 from projections.patient import PatientFile
 from projections.rows import clock_rows, contact_row, is_bounced
@@ -46,22 +47,22 @@ def person_rows(changes: Changes, held: Held, touched: Touched, changed: Abstrac
         changed = set(held.found)
     for name in touched.cases:
         changes.cases.add(_case(file, name), is_new=name not in stored.cases)
-        stored.cases.add(name)
+        stored.cases = grown(stored.cases, name)
     for name in touched.claims:
         changes.claims.add(_claim(file, name, file.watermark), is_new=name not in stored.claims)
-        stored.claims.add(name)
+        stored.claims = grown(stored.claims, name)
     for name in changed:
         if name in held.found:
             changes.findings.add(_finding(held, name), is_new=name not in stored.findings)
-            stored.findings.add(name)
+            stored.findings = grown(stored.findings, name)
         elif name in stored.findings:
             changes.lost_findings.append((file.tenant, name))
-            stored.findings.discard(name)
+            stored.findings = stored.findings - {name}
     for name in touched.contacts:
         row = _contact(file, file.contacts[name])
         if row is not None:
             changes.contacts.add(row, is_new=name not in stored.contacts)
-            stored.contacts.add(name)
+            stored.contacts = grown(stored.contacts, name)
     if touched.acts:
         changes.forgotten_acts.append(held.person)
         changes.acts += [(*held.person, a.alert, a.fact, a.kind, a.at, a.by, a.until, a.reason) for a in file.acts]
@@ -70,20 +71,15 @@ def person_rows(changes: Changes, held: Held, touched: Touched, changed: Abstrac
 def _forget(changes: Changes, held: Held) -> None:
     """A file folded anew: what it does not hold any more, the tables forget."""
     file, stored = held.file, held.stored
-    for name in stored.cases - file.cases.keys():
-        changes.lost_cases.append((*held.person, name))
-        stored.cases.discard(name)
-    for name in stored.claims - file.claims.keys():
-        changes.lost_claims.append((*held.person, name))
-        stored.claims.discard(name)
-    for name in list(stored.contacts):
-        contact = file.contacts.get(name)
-        if contact is None or contact_row(contact) is None:
-            changes.lost_contacts.append((*held.person, name))
-            stored.contacts.discard(name)
-    for name in stored.findings - held.found.keys():
-        changes.lost_findings.append((file.tenant, name))
-        stored.findings.discard(name)
+    shown = {name for name, contact in file.contacts.items() if contact_row(contact) is not None}
+    changes.lost_cases += [(*held.person, name) for name in stored.cases - file.cases.keys()]
+    changes.lost_claims += [(*held.person, name) for name in stored.claims - file.claims.keys()]
+    changes.lost_contacts += [(*held.person, name) for name in stored.contacts - shown]
+    changes.lost_findings += [(file.tenant, name) for name in stored.findings - held.found.keys()]
+    stored.cases = stored.cases & file.cases.keys()
+    stored.claims = stored.claims & file.claims.keys()
+    stored.contacts = stored.contacts & shown
+    stored.findings = stored.findings & held.found.keys()
 
 
 def _finding(held: Held, name: str) -> Row:

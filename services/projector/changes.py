@@ -1,7 +1,10 @@
 """What a batch writes, table by table. The order of the columns is that of services/tables_projector."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
+
+from projections.known import NOTHING
 
 Person = tuple[str, str]
 Row = tuple[Any, ...]
@@ -24,10 +27,10 @@ class Stored:
 
     person: bool = False
     is_sure: bool = True
-    cases: set[str] = field(default_factory=set)
-    claims: set[str] = field(default_factory=set)
-    contacts: set[str] = field(default_factory=set)
-    findings: set[str] = field(default_factory=set)
+    cases: AbstractSet[str] = NOTHING
+    claims: AbstractSet[str] = NOTHING
+    contacts: AbstractSet[str] = NOTHING
+    findings: AbstractSet[str] = NOTHING
 
 
 @dataclass(slots=True)

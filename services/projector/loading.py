@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from events.catalogue import decoded
 from events.envelope import partition_key
+from projections.known import grown
 from projections.patient import PatientFile
 from services import tables_people
 from services import tables_projector as tables
@@ -149,7 +150,7 @@ class Loading:
             facts.append(fact)
             held.note(fact)
             if conflicting:
-                file.conflicts.add(fact.identity)
+                file.conflicts = grown(file.conflicts, fact.identity)
         if facts:
             try:
                 file.fill(facts)

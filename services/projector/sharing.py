@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from events.catalogue import decoded
+from projections.known import grown
 from projections.people import people
 from projections.rows import effective_merges
 from services import tables_people
@@ -41,7 +42,7 @@ class Sharing(Loading):
                 watermark = self.ahead[held.partition].watermark
                 work.apply(held, fact, watermark or fact.recorded_at)
                 if conflicting and fact.identity not in held.file.conflicts:
-                    held.file.conflicts.add(fact.identity)
+                    held.file.conflicts = grown(held.file.conflicts, fact.identity)
                     work.changes.conflicting.append((*now, *fact.identity))
             else:
                 work.changes.inbox.append((self._home(now), *now, raw, conflicting))
