@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 NATIVE := .venv/.compiled
 
-.PHONY: install demo check format test browser faults bench deadlines pages intake rebuilding alerting contract clean
+.PHONY: install demo check format test browser faults bench beside deadlines pages intake rebuilding alerting contract clean
 
 install: $(NATIVE)
 
@@ -55,6 +55,10 @@ pages: $(NATIVE)
 
 intake: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.intake
+
+# Quix and Pathway are installed into the cache, not here; Kafka Streams needs a Java compiler.
+beside: $(NATIVE)
+	$(BIN)/python -m tests.benchmarks.beside.run
 
 rebuilding: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.rebuilding

@@ -48,9 +48,9 @@ def lock_digest(lock: Path = LOCK) -> str:
     return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
-def ensure_jars(cache: Path) -> list[Path]:
+def ensure_jars(cache: Path, lock: Path = LOCK) -> list[Path]:
     """The jars in the cache, fetched if they are not there; every one has the checksum of the lock."""
-    jars, folder = read_lock(), cache / "jars"
+    jars, folder = read_lock(lock), cache / "jars"
     require_room(folder)
     with one_at_a_time(cache / "jars.lock"):
         missing = [jar for jar in jars if not (folder / jar.file).exists()]

@@ -1,0 +1,46 @@
+"""Parcours itself, with every detector: from a topic to committed rows. Arguments: servers, topic, partitions, the database."""
+
+import asyncio
+import sys
+import time
+
+import orjson
+import uvloop
+
+from projections.policy import Policy
+from services.projector.batch import Projecting
+from services.projector.collector import calm_collector
+from services.projector.held import Memory
+from services.projector.records import Reader
+from services.tables import connected, ensure_base
+from tests.benchmarks.bench import batches
+from tests.line import Line
+
+HELD_FACTS = 400_000
+
+
+async def main() -> None:
+    name = f"ours_{time.time_ns()}"
+    async with connected(sys.argv[4], "beside") as connection:
+        await connection.execute(f"create database {name}")
+    database = sys.argv[4].rpartition("/")[0] + f"/{name}"
+    async with connected(database, "beside") as connection:
+        await ensure_base(connection)
+    async with Line(sys.argv[1], database, sys.argv[2], int(sys.argv[3]), Policy()) as line:
+        reader = Reader(Policy(), line.partitions, clock_rule=False)
+        work = Projecting(line.pool, line.generation, line.topic, reader, Memory(HELD_FACTS), "beside")
+        await work.take(range(line.partitions))
+        calm_collector()
+        began = time.perf_counter()
+        done, _ = await batches(line, lambda batch: work.follow(batch, more=True))
+        await work.settle()
+        seconds = time.perf_counter() - began
+        found = await line.fetch(f"select count(*) as n from {line.generation.schema}.case_path where hops >= 4")
+        findings = await line.fetch(f"select count(*) as n from {line.generation.schema}.finding")
+    said = {"records": done, "seconds": seconds, "bounced": found[0]["n"], "findings": findings[0]["n"]}
+    sys.stdout.write(orjson.dumps(said).decode() + "\n")
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
