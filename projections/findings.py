@@ -43,6 +43,13 @@ def findings(file: PatientFile, touched: Touched | None = None) -> Iterator[Find
             yield from of_claim(file, claim)
 
 
+def concerns(touched: Touched, found: Finding) -> bool:
+    """Whether a finding is of a claim, a case or a topic that changed."""
+    if found.claim is not None:
+        return found.claim in touched.claims
+    return found.topic in touched.topics if found.case is None else found.case in touched.cases
+
+
 def bounced_cases(file: PatientFile, names: Iterable[str]) -> Iterator[Finding]:
     for case in (file.cases[name] for name in names):
         for path in case.paths:

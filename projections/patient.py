@@ -1,16 +1,27 @@
 """A patient's file and its one fold: everything Parcours knows of a person, from facts in history order. DOMAIN."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 
-from events.claims import (
-    ClaimRegistered,
+from events.cases import CaseOpened
+from events.claims import ClaimAcknowledged, ClaimAnswered, ClaimHeld, ClaimRegistered
+from events.contacts import (
+    ContactHandled,
+    ContactLinked,
+    ContactReceived,
+    ContactReclassified,
+    ContactRedirected,
+    ContactSent,
+    ContactUndelivered,
+    ContactUnlinked,
 )
 from events.envelope import Recorded
 from projections.jurisdictions import UnknownJurisdiction
 from projections.known import Identity
+from projections.marks import EVERY, SHARE, Mark, marked, restore, thinned
 from projections.moving import Moving
 from projections.policy import Policy
 from projections.standing import Touched
@@ -32,21 +43,29 @@ class PatientFile(Moving):
     """
 
     is_stale: bool = False
+    is_whole: bool = False
+    late: list[Recorded] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    mark_every: int = EVERY
 
     def apply(self, fact: Recorded) -> bool:
         """Take in one fact, whatever its place in history. True if the file has to be folded anew for it.
 
         That is done once, by `refresh` or `advance`, however many such facts come before.
         """
-        if self.is_stale:
-            self._admit(fact)
-        elif self._take(fact):
-            self.is_stale = True
+        if not self.is_stale:
+            self.is_stale = self._take(fact)
+        else:
+            before = self._admit(fact)
+            if before is None:
+                self.late.append(fact)
+            elif before:
+                self.is_whole = True
         return self.is_stale
 
     def refresh(self) -> None:
-        """Fold the file anew if facts have come that need it."""
-        if self.is_stale:
+        """Fold the file anew if facts have come that need it: from where they belong, if they change nothing before."""
+        if self.is_stale and (self.is_whole or not self._fold_in()):
             self.refold()
 
     def fill(self, facts: Iterable[Recorded]) -> None:
@@ -56,22 +75,21 @@ class PatientFile(Moving):
 
     def refold(self) -> None:
         """Fold all facts anew, up to the watermark."""
-        self.touched, self.is_stale = Touched(anew=True), False
+        self.touched = Touched(anew=True)
+        self._is_fresh()
         self.facts = sorted(filter(self._counts, self.known.values()), key=PLACE)
+        self.marks = []
         self._clear()
         for fact in self.facts:
             self._learn(fact)
-        for fact in self.facts:
-            self._step(fact)
-        if self.watermark is not None:
-            self._pass(self.watermark)
+        self._step_from(0)
 
     def advance(self, to: datetime) -> bool:
         """Move time on to a watermark, firing what falls due; True if anything did."""
         if self.watermark is None or to > self.watermark:
             self.watermark = to
         if self.is_stale:
-            self.refold()
+            self.refresh()
             return True
         return self._pass(to)
 
@@ -83,9 +101,10 @@ class PatientFile(Moving):
         self.refold()
 
     def _take(self, fact: Recorded) -> bool:
-        """Fold one fact behind those that are folded, if that is its place; True if all have to be folded anew."""
+        """Fold one fact behind those that are folded, if that is its place; True if some have to be folded anew."""
         before = self._admit(fact)
         if before is not None:
+            self.is_whole = before
             return before
         if not self._counts(fact):
             return False
@@ -93,12 +112,89 @@ class PatientFile(Moving):
         if last is not None and (
             _is_before(fact, last) or (self.fired_at is not None and self.fired_at > fact.occurred_at)
         ):
+            self.late.append(fact)
             return True
         if not self._learn(fact):
+            self.is_whole = True
             return True
         self.facts.append(fact)
         self._step(fact)
+        self._mark(len(self.facts))
         return False
+
+    def _is_fresh(self) -> None:
+        self.is_stale = self.is_whole = False
+        self.late = []
+
+    # -- long files --------------------------------------------------------------------------------------------------------
+
+    def _fold_in(self) -> bool:
+        """Fold the late facts in from the last mark before them; False if all has to be folded anew."""
+        if not self.marks:
+            return False
+        first = len(self.facts)
+        for fact in sorted(filter(self._counts, self.late), key=PLACE):
+            place = bisect_right(self.facts, fact.place, key=PLACE)
+            if (place < len(self.facts) and not self._is_apart(fact)) or not self._learn(fact):
+                return False
+            self.facts.insert(place, fact)
+            first = min(first, place)
+        while self.marks and self.marks[-1].count > first:
+            self.marks.pop()
+        if not self.marks:
+            return False
+        self._is_fresh()
+        self._go_back(self.marks[-1])
+        return True
+
+    def _go_back(self, mark: Mark) -> None:
+        """Fold from a mark on, and note what may be otherwise than before."""
+        cases, topics = self.cases, self.topics
+        restore(self, mark)
+        self._look_ahead()
+        self._step_from(mark.count)
+        self.touched.again = True
+        self.touched.anew |= cases.keys() != self.cases.keys() or topics.keys() != self.topics.keys()
+        for name in self.claims:
+            self.touched.claim(name)
+        for name in self.topics:
+            self.touched.topic(name)
+        for name, case in self.cases.items():
+            if cases.get(name) != case:
+                self.touched.case(name)
+
+    def _step_from(self, count: int) -> None:
+        for n in range(count, len(self.facts)):
+            self._step(self.facts[n])
+            self._mark(n + 1)
+        if self.watermark is not None:
+            self._pass(self.watermark)
+
+    def _mark(self, count: int) -> None:
+        """Note how a long file stands, now and then."""
+        since = count - self.marks[-1].count if self.marks else count
+        if since >= self.mark_every and since >= count // SHARE:
+            self.marks = thinned([*self.marks, marked(self, count)])
+
+    def _is_apart(self, fact: Recorded) -> bool:
+        """Whether what a late fact says of contacts and claims could as well be said last: nothing else speaks of them."""
+        data = fact.data
+        match data:
+            case ClaimRegistered():
+                return False
+            case ContactReceived():
+                return data.claim is None and data.contact not in self.contacts
+            case (
+                ContactHandled() | ContactRedirected() | ContactSent() | ContactUndelivered()
+                | ContactLinked() | ContactUnlinked() | ContactReclassified()
+            ):  # fmt: skip
+                return data.contact not in self.contacts
+            case CaseOpened():
+                return not data.contacts
+            case ClaimAcknowledged() | ClaimHeld() | ClaimAnswered():
+                return data.contact is None
+            case _:
+                return True
 
 
 def _is_before(one: Recorded, other: Recorded) -> bool:

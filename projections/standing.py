@@ -49,7 +49,9 @@ class Ending:
 
 @dataclass(slots=True, init=False)
 class Touched:
-    """What changed in a file since somebody last looked; `anew` when it was folded anew and all of it may have."""
+    """What changed in a file since somebody last looked; `anew` when it was folded anew and all of it may have, `again` when
+    what changed was folded again and may hold less than before.
+    """
 
     cases: AbstractSet[str]
     claims: AbstractSet[str]
@@ -57,6 +59,7 @@ class Touched:
     contacts: AbstractSet[str]
     acts: bool
     anew: bool
+    again: bool
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Touched:
         *,
         acts: bool = False,
         anew: bool = False,
+        again: bool = False,
     ) -> None:
         self.cases = cases
         self.claims = claims
@@ -74,6 +78,7 @@ class Touched:
         self.contacts = contacts
         self.acts = acts
         self.anew = anew
+        self.again = again
 
     def __bool__(self) -> bool:
         return bool(self.anew or self.cases or self.claims or self.topics or self.contacts or self.acts)
@@ -98,6 +103,7 @@ class Touched:
         self.contacts = joined(self.contacts, other.contacts)
         self.acts |= other.acts
         self.anew |= other.anew
+        self.again |= other.again
 
 
 @dataclass(slots=True)

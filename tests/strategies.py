@@ -84,6 +84,7 @@ def history(seed: int, size: int) -> list[Recorded]:
 
 
 histories = st.builds(history, st.integers(0, 2**32), st.integers(1, 45))
+marks = st.sampled_from((1, 2, 5, 256))
 orders = st.randoms(use_true_random=False)
 
 

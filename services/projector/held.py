@@ -7,7 +7,7 @@ from datetime import datetime
 
 from events.envelope import Recorded
 from projections.announcing import Announced, Shown, ToSay, shown, to_say
-from projections.findings import Finding, findings
+from projections.findings import Finding, concerns, findings
 from projections.patient import PatientFile
 from projections.standing import Touched
 from services.projector.changes import Person, Stored
@@ -45,7 +45,7 @@ class Held:
             return False
         if file.is_stale:
             return True
-        if touched.anew or touched.topics:
+        if touched.anew or touched.again or touched.topics:
             return False
         for name in touched.cases:
             if file.cases[name].is_bounced:
@@ -57,7 +57,7 @@ class Held:
         touched = self.file.take_touched()
         changed = self._changed(touched) if touched else set()
         due = self.look_again is not None and self.look_again <= watermark
-        if not (changed or due or touched.anew):
+        if not (changed or due or touched.anew or touched.again):
             return touched, changed, []
         alerts, self.look_again = to_say(self.found, self.said, self.seen, watermark)
         for alert in alerts:
@@ -67,11 +67,12 @@ class Held:
     def _changed(self, touched: Touched) -> set[str]:
         changed = set()
         now = {found.id: found for found in findings(self.file, touched)}
-        if touched.anew:
+        if touched.anew or touched.again:
             for gone in self.found.keys() - now.keys():
-                del self.found[gone]
-                self.seen.pop(gone, None)
-                changed.add(gone)
+                if touched.anew or concerns(touched, self.found[gone]):
+                    del self.found[gone]
+                    self.seen.pop(gone, None)
+                    changed.add(gone)
         for name, found in now.items():
             before = self.found.get(name)
             if before == found:

@@ -5,12 +5,15 @@ from random import Random
 
 from hypothesis import given, settings
 
+from events.catalogue import decoded
 from events.envelope import Recorded
-from projections.findings import findings
+from projections.findings import Finding, concerns, findings
+from projections.marks import EVERY, marked
 from projections.patient import PatientFile
 from projections.policy import Policy
 from projections.rows import case_row, claim_row, finding_row, patient_row
-from tests.strategies import histories, last, orders
+from tests.builders import HOUR, MONDAY, SECOND, lines, worked
+from tests.strategies import histories, history, last, marks, orders
 
 POLICY = Policy()
 
@@ -35,8 +38,8 @@ def folded_at_once(facts: list[Recorded]) -> dict[str, object]:
     return told(file)
 
 
-def folded_one_by_one(facts: list[Recorded], *, until: list[Recorded]) -> dict[str, object]:
-    file = PatientFile("default", "p1", POLICY)
+def folded_one_by_one(facts: list[Recorded], *, until: list[Recorded], mark_every: int = EVERY) -> dict[str, object]:
+    file = PatientFile("default", "p1", POLICY, mark_every=mark_every)
     for fact in facts:
         file.apply(fact)
         file.advance(fact.recorded_at)
@@ -45,20 +48,72 @@ def folded_one_by_one(facts: list[Recorded], *, until: list[Recorded]) -> dict[s
 
 
 @settings(max_examples=150, deadline=None)
-@given(histories, orders)
-def test_any_arrival_order_gives_the_same(facts: list[Recorded], order: Random) -> None:
+@given(histories, orders, marks)
+def test_any_arrival_order_gives_the_same(facts: list[Recorded], order: Random, mark_every: int) -> None:
     shuffled = list(facts)
     order.shuffle(shuffled)
 
-    assert folded_one_by_one(shuffled, until=facts) == folded_at_once(facts)
+    assert folded_one_by_one(shuffled, until=facts, mark_every=mark_every) == folded_at_once(facts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(histories, marks)
+def test_as_it_comes_is_as_rebuilt(facts: list[Recorded], mark_every: int) -> None:
+    as_recorded = sorted(facts, key=lambda fact: fact.recorded_at)
+
+    assert folded_one_by_one(as_recorded, until=facts, mark_every=mark_every) == folded_at_once(facts)
 
 
 @settings(max_examples=100, deadline=None)
-@given(histories)
-def test_as_it_comes_is_as_rebuilt(facts: list[Recorded]) -> None:
-    as_recorded = sorted(facts, key=lambda fact: fact.recorded_at)
+@given(histories, marks, orders)
+def test_late_facts_folded_in_by_the_batch_give_the_same(facts: list[Recorded], mark_every: int, cut: Random) -> None:
+    left = sorted(facts, key=lambda fact: fact.recorded_at)
+    file = PatientFile("default", "p1", POLICY, mark_every=mark_every)
 
-    assert folded_one_by_one(as_recorded, until=facts) == folded_at_once(facts)
+    while left:
+        batch, left = left[: (size := cut.randrange(1, 9))], left[size:]
+        for fact in batch:
+            file.apply(fact)
+        file.advance(batch[-1].recorded_at)
+
+    assert told(file) == folded_at_once(facts)
+
+
+def test_a_late_fact_of_a_long_file_is_folded_in_and_not_all_anew() -> None:
+    acts = [worked("ABC"[n % 3], case=f"c{n % 5}").on(MONDAY + n * HOUR) for n in range(2_000)]
+    late = worked("D", case="c1").on(MONDAY + 1_900 * HOUR + SECOND).recorded_at(MONDAY + 2_001 * HOUR)
+    facts = [decoded(line) for line in lines(*acts, late)]
+    file = PatientFile("default", facts[0].subject, POLICY)
+
+    for fact in facts[:-1]:
+        file.apply(fact)
+    file.take_touched()
+    file.apply(facts[-1])
+    file.advance(facts[-1].recorded_at)
+
+    assert file.touched.again
+    assert not file.touched.anew
+    assert len(file.marks) < 12
+    anew = PatientFile("default", facts[0].subject, POLICY, watermark=facts[-1].recorded_at)
+    anew.fill(facts)
+    assert told(file) == told(anew)
+
+
+def test_a_mark_shares_nothing_that_a_fold_changes() -> None:
+    file = PatientFile("default", "p1", POLICY)
+    facts = history(7, 900)
+    for fact in facts[:600]:
+        file.apply(fact)
+        file.advance(fact.recorded_at)
+    before = marked(file, 0)
+    said = repr(before)
+
+    for fact in facts[600:]:
+        file.apply(fact)
+        file.advance(fact.recorded_at)
+
+    assert repr(before) == said
+    assert repr(marked(file, 0)) != said
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,10 +123,10 @@ def test_twice_changes_nothing(facts: list[Recorded]) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(histories)
-def test_findings_told_by_what_was_touched_are_all_findings(facts: list[Recorded]) -> None:
-    file = PatientFile("default", "p1", POLICY)
-    seen: dict[str, object] = {}
+@given(histories, marks)
+def test_findings_told_by_what_was_touched_are_all_findings(facts: list[Recorded], mark_every: int) -> None:
+    file = PatientFile("default", "p1", POLICY, mark_every=mark_every)
+    seen: dict[str, Finding] = {}
 
     for fact in facts:
         file.apply(fact)
@@ -79,6 +134,8 @@ def test_findings_told_by_what_was_touched_are_all_findings(facts: list[Recorded
         touched = file.take_touched()
         if touched.anew:
             seen = {}
+        if touched.again:
+            seen = {name: found for name, found in seen.items() if not concerns(touched, found)}
         seen |= {found.id: found for found in findings(file, touched)}
 
     assert seen == {found.id: found for found in findings(file)}
