@@ -27,6 +27,7 @@ from services.projector.held import Memory
 from services.projector.loading import BreakerOpened
 from services.projector.records import Reader, digest_of
 from services.projector.retrying import retry
+from services.projector.turns import Turns
 from services.settings import EVENTS, GROUP, Settings
 from services.tables import (
     TRANSIENT,
@@ -113,6 +114,7 @@ class Projector(ConsumerRebalanceListener):
     told: tuple[float, int] = (0.0, 0)
     stopped: set[int] = field(default_factory=set)
     idle_since: float = 0.0
+    turns: Turns = field(init=False)
     behind: dict[int, int] = field(default_factory=dict)
     clock_rule: bool = True
     tends: bool = False
@@ -120,6 +122,7 @@ class Projector(ConsumerRebalanceListener):
 
     def __post_init__(self) -> None:
         self._turn = asyncio.Lock()
+        self.turns = Turns(self.work.memory.limit // 2)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -183,10 +186,13 @@ class Projector(ConsumerRebalanceListener):
         found = await hashes_before(self.servers, EVENTS, {n: positions[n].next_offset for n in known}, digest_of)
         if odd := sorted(n for n, digest in found.items() if digest != known[n]):
             raise CheckpointRefused(f"the last records of partitions {odd} are not those the tables were made from")
+        self.turns.forget()
         for one in assigned:
             self.moved_at[one.partition] = asyncio.get_running_loop().time()
+            self.behind[one.partition] = end[one] - positions[one.partition].next_offset
             consumer.seek(one, positions[one.partition].next_offset)
             consumer.resume(one)
+        self._take_turns(consumer)
         log.info("assigned", partitions=len(assigned))
 
     # -- batches -----------------------------------------------------------------------------------------------------------
@@ -269,6 +275,13 @@ class Projector(ConsumerRebalanceListener):
         self.stopped.add(number)
         self.work.memory.drop_partitions([number])
         self.consumer.pause(TopicPartition(EVENTS, number))
+
+    def _take_turns(self, consumer: AIOKafkaConsumer) -> None:
+        """Far behind, read a few partitions at a time."""
+        own = self.work.positions.keys() - self.stopped
+        waits, goes_on = self.turns.change({number: self.behind.get(number, 0) for number in own})
+        consumer.pause(*(TopicPartition(EVENTS, number) for number in waits))
+        consumer.resume(*(TopicPartition(EVENTS, number) for number in goes_on))
 
     async def _look_at_wishes(self) -> None:
         """What people want: partitions released, parked records tried again."""
@@ -360,13 +373,15 @@ class Projector(ConsumerRebalanceListener):
                 if position is not None:
                     self.behind[one.partition] = max(0, end.get(one, 0) - position.next_offset)
                     self.work.measures.lag.labels(str(one.partition)).set(self.behind[one.partition])
-                if one.partition in self.stopped:
+                if one.partition in self.stopped or one.partition in self.turns.waiting:
                     self.moved_at[one.partition] = now
                     continue
                 if position is None or end.get(one, 0) <= position.next_offset:
                     self.moved_at[one.partition] = now
                 elif now - self.moved_at.get(one.partition, now) > stuck_after:
                     raise Stuck(f"partition {one.partition} is behind and has not moved for {stuck_after:.0f} s")
+            if not self._failed.done():
+                self._take_turns(self.consumer)
 
     async def look_after(self) -> NoReturn:
         """Between batches: what other partitions left for ours."""

@@ -119,7 +119,7 @@ class Memory:
     """Files held between batches, the least recently used let go first; bounded by the facts they hold."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._held: OrderedDict[Person, Held] = OrderedDict()
         self._sizes: dict[Person, int] = {}
         self.facts = 0
@@ -141,7 +141,7 @@ class Memory:
             self._held[one.person] = one
             self._sizes[one.person] = size = len(one.file.known) + 1
             self.facts += size
-        while self.facts > self._limit and len(self._held) > 1:
+        while self.facts > self.limit and len(self._held) > 1:
             self.drop([next(iter(self._held))])
 
     def drop(self, persons: Iterable[Person]) -> None:

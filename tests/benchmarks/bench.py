@@ -36,6 +36,7 @@ from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.rebuild import Rebuilding, begin, fill, fill_in_processes, index
 from services.projector.records import Reader
+from services.projector.turns import Turns
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from services.tables_projector import TIMELINE
@@ -43,13 +44,13 @@ from tests.benchmarks import doors
 from tests.benchmarks.logs import START, log
 from tests.line import Line
 
-PARTITIONS, SAMPLE = 24, 100_000
+PARTITIONS, SAMPLE, HELD_FACTS = 24, 100_000, 400_000
 AT_ONCE = int(os.environ.get("AT_ONCE", "4000"))
 
 
 async def batches(line: Line, take: Any) -> tuple[int, float]:
-    """Read the whole topic with `getmany`, giving each batch to `take`; records and seconds."""
-    parts = [TopicPartition(line.topic, n) for n in range(line.partitions)]
+    """Read the whole topic with `getmany` as a projector would, giving each batch to `take`; records and seconds."""
+    parts, turns = [TopicPartition(line.topic, n) for n in range(line.partitions)], Turns(HELD_FACTS // 2)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=line.kafka, enable_auto_commit=False, auto_offset_reset="earliest", **FETCHING
     )
@@ -58,11 +59,16 @@ async def batches(line: Line, take: Any) -> tuple[int, float]:
         consumer.assign(parts)
         ends = await consumer.end_offsets(parts)
         left, done, started = sum(ends.values()), 0, time.perf_counter()
+        behind = {part.partition: end for part, end in ends.items()}
         while done < left:
+            waits, goes_on = turns.change(behind)
+            consumer.pause(*(parts[n] for n in waits))
+            consumer.resume(*(parts[n] for n in goes_on))
             found = await full_batch(consumer, AT_ONCE)
             if found:
                 await take(found)
                 done += sum(map(len, found.values()))
+                behind |= {n: behind[n] - len(some) for n, some in found.items()}
         return done, time.perf_counter() - started
     finally:
         await consumer.stop()
@@ -214,7 +220,7 @@ async def measure(line: Line, size: int) -> dict[str, Any]:
 async def live(line: Line) -> dict[str, Any]:
     """One projector, from the first record to the last, with every index and every alert; then a steady trickle."""
     reader = Reader(Policy(), PARTITIONS, clock_rule=False)
-    work = line.projecting = Projecting(line.pool, line.generation, line.topic, reader, Memory(400_000), "b")
+    work = line.projecting = Projecting(line.pool, line.generation, line.topic, reader, Memory(HELD_FACTS), "b")
     await work.take(range(PARTITIONS))
     cpu = time.process_time()
     n, seconds = await batches(line, partial(work.follow, more=True))

@@ -13,10 +13,8 @@ from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.records import Reader
 from services.tables import connected, ensure_base
-from tests.benchmarks.bench import batches
+from tests.benchmarks.bench import HELD_FACTS, batches
 from tests.line import Line
-
-HELD_FACTS = 400_000
 
 
 async def main() -> None:
