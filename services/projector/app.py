@@ -231,6 +231,9 @@ class Projector(ConsumerRebalanceListener):
         # a full batch means that more is waiting: the time until the next one is spent fetching it
         self.idle_since = now if more else 0.0
         self.moved_at |= dict.fromkeys(batch, now)
+        self.behind |= {number: max(0, self.behind.get(number, 0) - len(some)) for number, some in batch.items()}
+        if self.turns.waiting:
+            self._take_turns(self.consumer)
 
     async def _with_patience(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Retry what passes; a lost fence is looked at again from the tables. False: read again from there."""

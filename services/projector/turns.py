@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 
 FAR = 16_000
-NEAR = 100
 AT_ONCE = 2
 
 
 class Turns:
     """Whose turn it is. While the log holds more than `room` records that are not read, partitions far behind are read a few at a
-    time, each until it is up to date; those that are not far behind are always read.
+    time; those that are not, or not any more, are always read: the next ones begin while the last records of the former come in.
     """
 
     def __init__(self, room: int) -> None:
@@ -29,7 +28,7 @@ class Turns:
     def _far(self, lags: Mapping[int, int]) -> set[int]:
         if sum(lags.values()) <= self._room:
             return set()
-        self._reading = {number for number in self._reading if lags.get(number, 0) > NEAR}
+        self._reading = {number for number in self._reading if lags.get(number, 0) > FAR}
         far = sorted(number for number, lag in lags.items() if lag > FAR and number not in self._reading)
         begun = far[: max(0, AT_ONCE - len(self._reading))]
         self._reading |= set(begun)

@@ -1,6 +1,6 @@
 """A projector far behind reads a few partitions at a time; nobody starves."""
 
-from services.projector.turns import AT_ONCE, FAR, NEAR, Turns
+from services.projector.turns import AT_ONCE, FAR, Turns
 
 
 def test_nobody_waits_while_all_that_is_left_fits() -> None:
@@ -12,7 +12,7 @@ def test_far_behind_a_few_are_read_each_to_its_end_and_those_up_to_date_always()
 
     assert turns.change(lags) == ({2, 3}, set())
     assert turns.change(lags | {0: 40_000}) == (set(), set())
-    assert turns.change(lags | {0: NEAR}) == (set(), {2})
+    assert turns.change(lags | {0: FAR}) == (set(), {2})
     assert turns.waiting == {3}
 
 
