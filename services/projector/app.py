@@ -53,9 +53,6 @@ SLOTS: Final = 64
 TIDY_EVERY: Final = 60.0
 FULL: Final = 1_000
 MOST_FETCH: Final = 1.0
-BUSY: Final = 16
-GATHER: Final = 0.02
-"""With so many records in a batch that is not full, more are coming: a few hundredths of a second later they cost less each."""
 log = structlog.get_logger("parcours.projector")
 
 
@@ -206,8 +203,6 @@ class Projector(ConsumerRebalanceListener):
                 await self._project(records)
             except Exception as error:  # noqa: BLE001 - see above
                 self.fail(error)
-        if BUSY <= len(records) < FULL:
-            await asyncio.sleep(GATHER)
 
     async def _project(self, records: Sequence[Record]) -> None:
         positions = self.work.ahead
