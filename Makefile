@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 NATIVE := .venv/.compiled
 
-.PHONY: install demo check format test browser faults bench beside deadlines pages intake rebuilding alerting contract clean
+.PHONY: install demo check format test browser faults bench beside growth deadlines pages intake rebuilding alerting contract clean
 
 install: $(NATIVE)
 
@@ -49,6 +49,9 @@ faults: $(NATIVE)
 bench: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.bench
 	$(BIN)/python -m tests.benchmarks.alerting
+
+growth: $(NATIVE)
+	$(BIN)/python -m tests.benchmarks.growth
 
 pages: $(NATIVE)
 	$(BIN)/python -m tests.benchmarks.pages

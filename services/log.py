@@ -382,20 +382,20 @@ class Gathering(LogWriter):
     async def _write_line(self, topic: str, number: int) -> None:
         """One batch after another, until nobody waits for this partition."""
         through, line = self._through[number % len(self._through)], self._waiting[topic, number]
-        while line:
-            batch: list[_Waiting] = []
-            try:
+        batch: list[_Waiting] = []
+        try:
+            while line:
+                batch.clear()
                 first = await through.write_batch(topic, number, line, batch)
-            except LogUnavailable as away:
-                for waiting in (*batch, *line):
+                for n, waiting in enumerate(batch):
                     if not waiting.done.done():
-                        waiting.done.set_exception(away)
-                line.clear()
-                break
-            for n, waiting in enumerate(batch):
+                        waiting.done.set_result(Written(number, first + n))
+        except Exception as wrong:  # noqa: BLE001 - whoever waits is told, and raises it
+            for waiting in (*batch, *line):
                 if not waiting.done.done():
-                    waiting.done.set_result(Written(number, first + n))
-        del self._waiting[topic, number]
+                    waiting.done.set_exception(wrong)
+        finally:
+            del self._waiting[topic, number]
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

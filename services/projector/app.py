@@ -150,6 +150,8 @@ class Projector(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Nothing is delivered before the checkpoints are read: pause and seek come before the first await."""
         consumer = self.consumer
+        self.turns.forget()
+        self.behind.clear()
         for one in assigned:
             consumer.pause(one)
             consumer.seek(one, 0)

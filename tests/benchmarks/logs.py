@@ -18,7 +18,7 @@ def log(size: int, seed: int = 1, begins: datetime = START) -> Iterator[bytes]:
     for number in range(size):
         at = begins + number * step
         patient = int(patients * random.random() ** 2)  # few with many facts, many with few
-        line = _fact(random, f"b{seed}-{number:09d}", patient, at)
+        line = fact(random, f"b{seed}-{number:09d}", patient, at)
         kind = random.random()
         if kind < 0.002:
             yield line.replace(b'"specversion":"1.0"', b'"specversion":"9"')
@@ -28,7 +28,7 @@ def log(size: int, seed: int = 1, begins: datetime = START) -> Iterator[bytes]:
                 yield line
 
 
-def _fact(random: Random, number: str, patient: int, at: datetime) -> bytes:
+def fact(random: Random, number: str, patient: int, at: datetime) -> bytes:
     case, claim, contact = f"c-{patient}-{random.randrange(2)}", f"k-{patient}", f"m-{number}"
     elsewhere = random.randrange(1, 4) if random.random() < 0.06 else 0
     here = DEPARTMENTS[(patient + elsewhere) % len(DEPARTMENTS)]
