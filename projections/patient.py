@@ -173,8 +173,14 @@ class PatientFile(Moving):
     def _mark(self, count: int) -> None:
         """Note how a long file stands, now and then."""
         since = count - self.marks[-1].count if self.marks else count
-        if since >= self.mark_every and since >= count // SHARE:
+        if since >= self.mark_every and since >= count // SHARE and self._stands_at(self.facts[count - 1].occurred_at):
             self.marks = thinned([*self.marks, marked(self, count)])
+
+    def _stands_at(self, at: datetime) -> bool:
+        """Whether nothing of the file has been looked at beyond an instant: a claim is, by the watermark, also where nothing fires."""
+        if self.fired_at is not None and self.fired_at > at:
+            return False
+        return all([claim.now is None or claim.now <= at for claim in self.claims.values()])
 
     def _is_apart(self, fact: Recorded) -> bool:
         """Whether what a late fact says of contacts and claims could as well be said last: nothing else speaks of them."""

@@ -12,7 +12,7 @@ from projections.marks import EVERY, marked
 from projections.patient import PatientFile
 from projections.policy import Policy
 from projections.rows import case_row, claim_row, finding_row, patient_row
-from tests.builders import HOUR, MONDAY, SECOND, lines, worked
+from tests.builders import DAY, HOUR, MONDAY, SECOND, Said, lines, registered, said, worked
 from tests.strategies import histories, history, last, marks, orders
 
 POLICY = Policy()
@@ -30,6 +30,10 @@ def told(file: PatientFile) -> dict[str, object]:
         "patient": patient_row(file),
         "conflicts": file.conflicts,
     }
+
+
+def sent(claim: str, contact: str) -> Said:
+    return said("contact.sent", contact=contact, to="patient", channel="mail", kind="information", claim=claim)
 
 
 def folded_at_once(facts: list[Recorded]) -> dict[str, object]:
@@ -99,6 +103,22 @@ def test_a_late_fact_of_a_long_file_is_folded_in_and_not_all_anew() -> None:
     assert told(file) == told(anew)
 
 
+def test_a_mark_is_not_taken_of_a_claim_that_was_looked_at_beyond_its_last_fact() -> None:
+    for day in range(27, 120, 4):
+        recorded = MONDAY + day * DAY
+        facts = [
+            decoded(line)
+            for line in lines(
+                registered(claim="k1", jurisdiction="us-cms").on(MONDAY).recorded_at(MONDAY + HOUR),
+                worked("A", case="c9").on(MONDAY + 2 * HOUR).recorded_at(recorded),
+                sent("k1", "m1").on(MONDAY + 20 * DAY).recorded_at(recorded + HOUR),
+                sent("k1", "m2").on(MONDAY + 25 * DAY).recorded_at(recorded + 2 * HOUR),
+            )
+        ]
+
+        assert folded_one_by_one(facts, until=facts, mark_every=1) == folded_at_once(facts)
+
+
 def test_a_mark_shares_nothing_that_a_fold_changes() -> None:
     file = PatientFile("default", "p1", POLICY)
     facts = history(7, 900)
@@ -106,14 +126,14 @@ def test_a_mark_shares_nothing_that_a_fold_changes() -> None:
         file.apply(fact)
         file.advance(fact.recorded_at)
     before = marked(file, 0)
-    said = repr(before)
+    then = repr(before)
 
     for fact in facts[600:]:
         file.apply(fact)
         file.advance(fact.recorded_at)
 
-    assert repr(before) == said
-    assert repr(marked(file, 0)) != said
+    assert repr(before) == then
+    assert repr(marked(file, 0)) != then
 
 
 @settings(max_examples=60, deadline=None)
