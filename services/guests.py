@@ -82,9 +82,10 @@ async def body_of(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > LONGEST_REQUEST:
         raise Problem(413, "Too large", "a request may have at most 5 MiB")
-    body = b""
+    chunks, size = list[bytes](), 0
     async for chunk in request.stream():  # in time, or the connection ends: services/http_guard
-        body = body + chunk if body else chunk
-        if len(body) > LONGEST_REQUEST:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LONGEST_REQUEST:
             raise Problem(413, "Too large", "a request may have at most 5 MiB")
-    return body
+    return b"".join(chunks)

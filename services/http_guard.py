@@ -36,22 +36,24 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._size += len(data)
         super().data_received(data)
-        if self._awaits == "headers":
+        if self._awaits:  # of a body, what is counted is what comes behind it: trailers
             self._measure(self._size)
         if self._awaits != self._guarded:
             self._look()
 
     def on_message_begin(self) -> None:
-        self._awaits = "headers"
+        self._disarm()  # each request has its own time, also behind another in one piece
+        self._guarded, self._awaits = "", "headers"
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._measure(len(self.url) + sum([len(name) + len(value) for name, value in self.headers]))
-        self._awaits = "body"
+        self._awaits, self._size = "body", 0
         if not self._ended:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._size = 0
         if not self._ended:
             super().on_body(body)
 
@@ -87,6 +89,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._ended = True
         self._disarm()
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self.pipeline or (answering and (self._awaits == "headers" or self.cycle.response_started)):
+            self.transport.close()  # what is said now would be read as the answer to another request
+            return
         body = b'{"type":"about:blank","title":"Refused","status":' + status[:3] + b',"detail":"' + why + b'"}'
         self.transport.write(
             b"HTTP/1.1 " + status + b"\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: "

@@ -59,6 +59,31 @@ async def test_a_slow_body_is_cut_off_and_headers_that_trickle_in_are_counted(
     assert b"431" in unfinished.split(b"\r\n")[0]
 
 
+async def test_trailers_are_counted_and_each_request_has_its_own_time(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_guard, "SLOWEST_BODY", 0.6)
+    chunked = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+    post = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    async with served(line) as api:
+        many = await raw(api.url, chunked + b"".join(b"X-%d: y\r\n" % n for n in range(100_000)), most=-1)
+        long = await raw(api.url, chunked + b"X-Long: " + b"y" * 3_000_000, most=-1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+        writer.write(post + b"{")
+        for _ in range(4):  # the end of one request and the beginning of the next, in one piece
+            await asyncio.sleep(0.3)
+            writer.write(b"}" + post + b"{")
+        await asyncio.sleep(0.1)
+        writer.write(b"}")
+        await asyncio.sleep(0.2)
+        writer.close()
+        answers = await reader.read()
+
+    assert all(b"200" not in answer and b"202" not in answer for answer in (many, long))
+    assert answers.count(b"HTTP/1.1 401") == 5
+    assert b"408" not in answers
+
+
 async def test_two_requests_in_one_piece_are_both_answered(line: Line) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     async with served(line) as api:
