@@ -347,12 +347,10 @@ class Gathering(LogWriter):
                 raise MessageSizeTooLargeError(f"a record of {len(one.value or b'')} bytes")
         waiting = [self._send(topic, one) for one in listed]
         try:
-            if limit is None:  # a batch has a limit of its own, and takes down with it what waits behind it
-                return [await one for one in waiting]
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit or 2 * self._limit):  # one batch under way, and the one it goes with
                 return [await one for one in waiting]
         except TimeoutError as error:
-            raise LogUnavailable(f"Kafka at {self.servers}: no answer in {limit} s") from error
+            raise LogUnavailable(f"Kafka at {self.servers}: not all was written in time") from error
         finally:
             for done in waiting:
                 if not done.done():
@@ -363,7 +361,7 @@ class Gathering(LogWriter):
     async def close(self) -> None:
         """Write what is under way for at most the limit."""
         if self._writing:
-            await asyncio.wait(self._writing)
+            await asyncio.wait(self._writing, timeout=2 * self._limit)
         await asyncio.gather(*(writer.close() for writer in self._through))
 
     def _send(self, topic: str, one: Outgoing) -> asyncio.Future[Written]:

@@ -190,7 +190,8 @@ class Projector(ConsumerRebalanceListener):
             self.moved_at[one.partition] = asyncio.get_running_loop().time()
             self.behind[one.partition] = end[one] - positions[one.partition].next_offset
             consumer.seek(one, positions[one.partition].next_offset)
-            consumer.resume(one)
+            if one.partition not in self.stopped:
+                consumer.resume(one)
         self._take_turns(consumer)
         log.info("assigned", partitions=len(assigned))
 
@@ -294,7 +295,9 @@ class Projector(ConsumerRebalanceListener):
             if number in self.work.positions:
                 log.warning("partition released", partition=number)
                 self.moved_at[number] = asyncio.get_running_loop().time()
-                self.consumer.resume(TopicPartition(EVENTS, number))
+                one = TopicPartition(EVENTS, number)
+                self.consumer.seek(one, self.work.positions[number].next_offset)  # what was read meanwhile was left out
+                self.consumer.resume(one)
         for number in (stopped - self.stopped) & self.work.positions.keys():
             self._pause(number)
         if wished:

@@ -76,6 +76,8 @@ class Held:
         for name, found in now.items():
             before = self.found.get(name)
             if before == found:
+                if touched.again:  # the same finding, perhaps for other reasons
+                    changed.add(name)
                 continue
             appears = name not in self.seen if before is None else found.is_open and not before.is_open
             if appears:
