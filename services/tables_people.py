@@ -185,6 +185,13 @@ async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) 
     await connection.executemany(
         f"insert into {schema}.erased_fact as e (tenant, subject, digest, recorded_at, content, unknown_type, is_conflicting)"
         " values ($1, $2, $3, $4, $5, $6, $7) on conflict (tenant, digest)"
-        " do update set is_conflicting = e.is_conflicting or excluded.is_conflicting or e.content <> excluded.content",
+        " do update set is_conflicting = e.is_conflicting or excluded.is_conflicting or e.content <> excluded.content,"
+        " unknown_type = case when excluded.recorded_at < e.recorded_at then excluded.unknown_type else e.unknown_type end,"
+        " recorded_at = least(e.recorded_at, excluded.recorded_at)",
         rows,
     )
+
+
+async def forget_erased(connection: Connection, schema: str, digests: Sequence[tuple[str, bytes]]) -> None:
+    """Of these facts (tenant, digest) a copy has come that counts, and was not erased."""
+    await connection.executemany(f"delete from {schema}.erased_fact where tenant = $1 and digest = $2", digests)

@@ -391,6 +391,14 @@ async def _put(connection: Connection, schema: str, table: Table, rows: Sequence
 async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:
     """All of a kind at once: in tables that have no index yet, each by itself would cost a look at every fact."""
     same = "t.tenant = w.tenant and t.patient = w.patient and t.subject = w.subject and t.source = w.source and t.id = w.id"
+    if restored := {row[:5]: row for row in changes.restored}:
+        await connection.execute(
+            f"delete from {schema}.timeline t"
+            " using unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as w(tenant, patient, subject, source, id)"
+            f" where {same}",
+            *map(list, zip(*restored, strict=True)),
+        )
+        await write_facts(connection, schema, list(restored.values()))
     if changes.replaced:
         await connection.execute(
             f"update {schema}.timeline t set type = w.type, occurred_at = w.occurred_at, recorded_at = w.recorded_at,"
@@ -469,3 +477,5 @@ async def _write_rare(connection: Connection, schema: str, changes: Changes) -> 
         await connection.execute(f"delete from {schema}.inbox where id = any($1::bigint[])", changes.taken)
     if changes.tombstones:
         await people.bury(connection, schema, changes.tombstones)
+    if changes.returned:
+        await people.forget_erased(connection, schema, changes.returned)

@@ -39,6 +39,8 @@ class Changes:
 
     facts: list[Row] = field(default_factory=list)
     replaced: list[Row] = field(default_factory=list)
+    restored: list[Row] = field(default_factory=list)
+    returned: list[tuple[str, bytes]] = field(default_factory=list)
     conflicting: list[Row] = field(default_factory=list)
     emptied: list[Person] = field(default_factory=list)
     patients: Rows = field(default_factory=Rows)

@@ -11,6 +11,7 @@ from events.envelope import Recorded
 from events.identity import unreadable
 from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.announcing import ToSay
+from projections.known import grown
 from projections.standing import Touched
 from services.projector.changed_rows import person_rows
 from services.projector.changes import Changes, Person
@@ -138,9 +139,8 @@ class Work:
     def leave(self, held: Held, leaving: list[Recorded]) -> None:
         """Some facts have become another person's: what the batch would have written of them goes with them."""
         gone = {fact.identity for fact in leaving}
-        self.changes.facts = [
-            row for row in self.changes.facts if not (row[:2] == held.person and tuple(row[2:5]) in gone)
-        ]
+        for rows in (self.changes.facts, self.changes.restored):
+            rows[:] = [row for row in rows if not (row[:2] == held.person and tuple(row[2:5]) in gone)]
         held.file.leave(gone)
         if held.file.watermark is not None:
             self.compare(held, held.file.watermark, None)
@@ -152,6 +152,7 @@ class Work:
             self.erased
             or self.remerged
             or self.changes.inbox
+            or self.changes.returned
             or any(held.is_quarantined for held in self.held.values())
         )
 
@@ -165,8 +166,17 @@ class Work:
 
     def _is_known_erased(self, held: Held, fact: Recorded) -> bool:
         """Whether the copy of a fact that counts is erased; this one may contradict it, and is counted, no more."""
-        kept = held.erased.get(unreadable(fact.tenant, fact.subject, fact.source, fact.id))
-        if kept is None or kept > fact.recorded_at:
+        name = unreadable(fact.tenant, fact.subject, fact.source, fact.id)
+        kept = held.erased.get(name)
+        if kept is None:
+            return False
+        if (
+            kept > fact.recorded_at
+        ):  # this one counts; it has another content, if it did not occur up to the erasure too
+            if not held.file.is_erased(fact):
+                del held.erased[name]
+                held.file.conflicts = grown(held.file.conflicts, fact.identity)
+                self.changes.returned.append((fact.tenant, name))
             return False
         self.erased.setdefault(held.person, []).append(fact)
         self.touched.setdefault(held.person, Touched())
@@ -176,14 +186,21 @@ class Work:
         """What the timeline has to learn of a fact: new, the same again, or another content for the same identity."""
         changes, file = self.changes, held.file
         key = (file.tenant, file.patient, fact.subject, fact.source, fact.id)
-        if file.is_erased(fact):
+        if before is not None and file.known[fact.identity] is not fact:
+            pass  # nothing is kept of a copy that does not count
+        elif file.is_erased(fact):
             self.erased.setdefault(held.person, []).append(fact)
-        elif before is None:
+        else:
             times = (fact.type, fact.occurred_at, fact.recorded_at)
-            changes.facts.append((*key, *times, held.partition, fact.data is not None, False, fact.raw))
-        elif file.known[fact.identity] is fact:
-            times = (fact.type, fact.occurred_at, fact.recorded_at)
-            changes.replaced.append((*key, *times, fact.data is not None, fact.raw))
+            if before is None:
+                is_conflicting = bool(file.conflicts) and fact.identity in file.conflicts
+                changes.facts.append((*key, *times, held.partition, fact.data is not None, is_conflicting, fact.raw))
+            elif file.is_erased(before):  # of this batch: the timeline may have it, or not
+                changes.replaced = [row for row in changes.replaced if row[:5] != key]
+                is_conflicting = fact.identity in file.conflicts
+                changes.restored.append((*key, *times, held.partition, fact.data is not None, is_conflicting, fact.raw))
+            else:
+                changes.replaced.append((*key, *times, fact.data is not None, fact.raw))
         if is_conflict:
             changes.conflicting.append(key)
         until = file.erased_until
@@ -191,3 +208,9 @@ class Work:
             gone = [one for one in file.known.values() if file.is_erased(one)]
             self.erased.setdefault(held.person, []).extend(gone)
             changes.tombstones.append((file.tenant, file.patient, until))
+
+    def gone(self, person: Person) -> list[Recorded]:
+        """What is to be erased of somebody: not where another copy, that came later, counts and is none of it."""
+        file = self.held[person].file
+        counting = ((fact, file.known.get(fact.identity)) for fact in self.erased[person])
+        return [fact for fact, one in counting if one is None or file.is_erased(one)]

@@ -211,7 +211,8 @@ class Writing(Sharing):
         for person in work.erased if self._speaks else ():
             await tables_people.erase_unsaid(connection, person)
         await tables.write(connection, self._schema, work.changes, doubting=doubting)
-        for person, facts in work.erased.items():
+        for person in work.erased:
+            facts = work.gone(person)
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
             await tables_people.erase_facts(connection, self._schema, person, facts, rows)
             until = work.held[person].file.erased_until

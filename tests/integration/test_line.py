@@ -1,11 +1,14 @@
 """The line on real servers: the tables are the fold, whatever the batches, the restarts, the partitions."""
 
+from itertools import permutations
 from random import Random
 
 import asyncpg
 import pytest
 
+from events.catalogue import decoded
 from events.identity import alert_id
+from projections.patient import PatientFile
 from projections.policy import policy
 from services import tables_projector
 from services.instance import Servers
@@ -16,6 +19,7 @@ from services.tables import Connection
 from services.tables_projector import FenceLost
 from tests.builders import (
     DAY,
+    HOUR,
     MONDAY,
     Said,
     answered,
@@ -303,6 +307,41 @@ async def test_a_late_copy_of_an_erased_fact_stays_out_after_its_person_was_merg
     assert expected["errors"]["conflicting_ids"] == 1
     assert found["errors"]["conflicting_ids"] == 1
     assert found["cases"] == expected["cases"]
+
+
+@pytest.mark.parametrize("rounds", ["1111", "22", "13", "31", "4", "112", "121", "211"])
+async def test_of_copies_before_and_after_an_erasure_the_one_recorded_first_counts(line: Line, rounds: str) -> None:
+    """Two contents that occurred before the erasure and one after it, in every order of arrival and of recording."""
+    orders = [(come, rank) for come in permutations(range(4)) for rank in permutations(range(3))]
+    told: list[list[bytes]] = [[] for _ in rounds]
+    for n, (come, rank) in enumerate(orders):
+        copies = [
+            said("patient.erased").named("e1").on(MONDAY + DAY),
+            *(
+                worked(department, case=f"c{n}")
+                .named("f1")
+                .on(MONDAY + at * HOUR)
+                .recorded_at(MONDAY + (9 + place) * DAY)
+                for department, at, place in zip("ABC", (1, 2, 48), rank, strict=True)
+            ),
+        ]
+        ordered = [copies[one].of(f"p{n}") for one in come]
+        for part, size in zip(told, rounds, strict=True):
+            part.extend(lines(*ordered[: int(size)]))
+            del ordered[: int(size)]
+    for n, part in enumerate(told):
+        await line.publish(part)
+        await line.project()
+        if n % 2 == 0:
+            line.projecting = await line.projector("with nothing in memory")
+
+    log = [row for part in told for row in part]
+    await same_as_fold(line, log)
+    files: dict[str, PatientFile] = {}
+    for fact in map(decoded, log):
+        files.setdefault(fact.subject, PatientFile(fact.tenant, fact.subject, line.policy)).note([fact])
+    kept = {one.raw for file in files.values() for one in file.known.values() if not file.is_erased(one)}
+    assert {bytes(row["raw"]) for row in await line.fetch("select raw from parcours.timeline")} == kept
 
 
 async def test_an_erasure_that_contradicts_an_earlier_fact_of_its_name_erases_nothing_and_stops_nobody(
