@@ -116,8 +116,7 @@ class Loading:
     async def _read(
         self, connection: Connection, work: Work, persons: Mapping[Person, int], missing: Sequence[Person]
     ) -> None:
-        fresh = not self._speaks and all(self.positions[number].next_offset == 0 for number in set(persons.values()))
-        # of a partition of which nothing is in the tables, they hold nobody: but what was erased elsewhere
+        fresh = self._is_fresh(persons.values())
         stored = {} if fresh else await tables.timelines(connection, self._schema, missing)
         known = list(stored)
         buried, digests = await tables_people.what_was_erased(connection, self._schema, missing)
@@ -138,6 +137,10 @@ class Loading:
                 held.stored = Stored(True, not file.touched.anew, *names)  # noqa: FBT003
             work.held[person] = held
             await breath.taken()
+
+    def _is_fresh(self, numbers: Iterable[int]) -> bool:
+        """Whether the tables hold nobody of these partitions, of which they have nothing: but for what was erased elsewhere."""
+        return not self._speaks and all([self.positions[number].next_offset == 0 for number in set(numbers)])
 
     def _loaded(self, person: Person, number: int, rows: Iterable[tuple[bytes, bool]], erased: datetime | None) -> Held:
         file = PatientFile(

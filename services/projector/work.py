@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from events.catalogue import TICK
@@ -15,12 +15,14 @@ from projections.known import grown
 from projections.standing import Touched
 from services.projector.changed_rows import person_rows
 from services.projector.changes import Changes, Person
+from services.projector.gathered import Raw
 from services.projector.held import Held
 from services.projector.records import Parked, parked_row
 
 Say = Callable[["Work", Held, ToSay, datetime, Recorded | None], None]
 Failed = Callable[[Held, Exception], None]
 NOTHING: frozenset[str] = frozenset()
+MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -71,10 +73,43 @@ class Work:
                 listed.append((one, watermark))
         return watermark
 
+    def take(
+        self, number: int, person: Person, read: Sequence[tuple[Raw, Recorded | Parked]], renamed: Mapping[Person, str],
+        home: Callable[[Person], int],
+    ) -> list[Raw]:  # fmt: skip
+        """All that a partition holds of one person, in its order; back come the records that are about somebody else."""
+        changes, mine, others = self.changes, list[tuple[Recorded, datetime]](), list[Raw]()
+        is_elsewhere = bool(renamed) and home(person) != number
+        watermark: datetime | None = None
+        for raw, one in read:
+            if isinstance(one, Parked):
+                changes.parked.append(parked_row(one))
+                continue
+            if one.type == TICK:
+                continue
+            subject = renamed.get((one.tenant, one.subject), one.subject) if renamed else one.subject
+            if subject != person[1] or one.tenant != person[0]:
+                others.append(raw)
+                continue
+            self.facts += 1
+            self.note_correction(one)
+            if is_elsewhere:
+                changes.inbox.append((home(person), *person, one.raw, False))
+                continue
+            if watermark is None or one.recorded_at > watermark:
+                watermark = one.recorded_at
+            mine.append((one, watermark))
+        if mine:
+            self.theirs[person] = mine
+            self.ours[person] = number
+        return others
+
     def fold(self, person: Person, until: datetime | None) -> None:
         """A person's facts of the batch, one after another, then time up to the batch's last watermark."""
         held = self.held[person]
         for fact, watermark in self.theirs[person]:
+            if self.say is None:
+                self._fire_before(held, fact)
             self.apply(held, fact, watermark)
         if until is not None:
             self.advance(held, until)
@@ -96,6 +131,17 @@ class Work:
         if held.is_quarantined or not held.is_quiet(watermark):
             self.compare(held, watermark, fact)
 
+    def _fire_before(self, held: Held, fact: Recorded) -> None:
+        """What fell due before a person's next fact is found before it, as if it had been waited for: a rebuild reads years at once."""
+        file = held.file
+        due = file.next_due
+        if due is None or due >= fact.occurred_at or file.is_stale or held.is_quarantined:
+            return
+        now = fact.occurred_at - MOMENT
+        self._pass(held, now)
+        if held.is_quarantined or not held.is_quiet(now):
+            self.compare(held, now, None)
+
     def advance(self, held: Held, watermark: datetime) -> None:
         """Let a person's deadlines fire up to the batch's last watermark, once all of their facts in it are in.
 
@@ -104,10 +150,7 @@ class Work:
         """
         if held.is_quarantined:
             return
-        try:
-            held.file.advance(watermark)
-        except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
-            self._set_aside(held, wrong)
+        self._pass(held, watermark)
         self.compare(held, watermark, None)
 
     def compare(self, held: Held, watermark: datetime, cause: Recorded | None) -> None:
@@ -159,6 +202,12 @@ class Work:
     def rows_of(self, person: Person) -> None:
         """The rows of somebody the batch touched."""
         person_rows(self.changes, self.held[person], self.touched[person], self.changed.get(person, NOTHING))
+
+    def _pass(self, held: Held, watermark: datetime) -> None:
+        try:
+            held.file.advance(watermark)
+        except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
+            self._set_aside(held, wrong)
 
     def _set_aside(self, held: Held, wrong: Exception) -> None:
         held.is_quarantined = True

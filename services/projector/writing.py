@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -156,7 +157,9 @@ class Writing(Sharing):
 
     # -- folding -----------------------------------------------------------------------------------------------------------
 
-    async def _fold_records(self, connection: Connection, work: Work, read: Read) -> None:
+    async def _fold_records(
+        self, connection: Connection, work: Work, read: Mapping[int, Sequence[tuple[Any, Recorded | Parked]]]
+    ) -> None:
         started = time.perf_counter()
         work.theirs, work.ours = {}, {}
         subjects = {
@@ -170,10 +173,16 @@ class Writing(Sharing):
             until[number] = work.share_out(number, some, self.ahead[number].watermark, renamed, self._home)
             await breath.taken()
         self.spent.fold += time.perf_counter() - started
+        await self._fold_theirs(connection, work, renamed, until)
+
+    async def _fold_theirs(
+        self, connection: Connection, work: Work, renamed: Mapping[Person, str], until: Mapping[int, datetime | None]
+    ) -> None:
+        """Everybody's facts, read and shared out, into their files; then time up to where their partitions stand."""
         await self._load(connection, work, work.ours)
         if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & work.ours.keys()):
             await self._recall_erased(connection, work, merged)
-        started = time.perf_counter()
+        started, breath = time.perf_counter(), Breath()
         for person, number in work.ours.items():
             work.fold(person, until[number])
             if breath.is_due:

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from random import Random
 
 import asyncpg
+import orjson
 import pytest
 
+from events.catalogue import TICK
+from events.envelope import partition_key
 from projections.policy import policy
 from services import tables_projector
-from services.log import Record
+from services.log import Outgoing, Record, partition_of
 from services.projector import filling
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
@@ -72,6 +75,43 @@ async def test_a_rebuild_in_pieces_is_the_same(line: Line, monkeypatch: pytest.M
     await line.project(Random(5))
 
     assert (await verdict(line)).is_same
+
+
+@pytest.mark.parametrize(("segment", "part"), [(1_000, 1), (1_000, 10), (9, 3)])
+async def test_a_rebuild_finds_whose_a_record_is_whatever_its_key_says(
+    line: Line, monkeypatch: pytest.MonkeyPatch, segment: int, part: int
+) -> None:
+    random = Random(part)
+    for raw in busy() + log_of(random, 120):
+        await line.write(*(of_any_key(random, raw, line.partitions)))
+    await line.project(random)
+    monkeypatch.setattr(filling, "SEGMENT", segment)
+    monkeypatch.setattr(filling, "PART", part)
+    monkeypatch.setattr(making, "AT_ONCE", 5)
+
+    assert (await verdict(line)).is_same
+    marks = "select partition, watermark from parcours.checkpoint order by partition"
+    before = await line.fetch(marks)
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+    assert await line.fetch(marks) == before
+
+
+def of_any_key(random: Random, raw: bytes, partitions: int) -> list[Outgoing]:
+    """Records where they belong, with their own key, none, another's, or one that names nobody; some in binary mode."""
+    try:
+        content = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return [Outgoing(raw, random.choice((None, b"default|p1", b"x")), random.randrange(partitions))]
+    if content["type"] == TICK:
+        return [Outgoing(raw, random.choice((None, b"default|p1")), number) for number in range(partitions)]
+    key = partition_key(content.get("tenant", "default"), content["subject"]).encode()
+    said = random.choice((key, key, None, b"default|p1", b"nobody", b"\xff|"))
+    if random.random() < 0.2:
+        data = orjson.dumps(content.pop("data", {}))
+        content.pop("datacontenttype", None)
+        headers = tuple((f"ce_{name}", str(value).encode()) for name, value in content.items())
+        return [Outgoing(data, said, partition_of(key, partitions), (("content-type", b"application/json"), *headers))]
+    return [Outgoing(raw, said, partition_of(key, partitions))]
 
 
 async def test_a_row_that_postgres_refuses_is_parked_by_a_rebuild_and_all_others_are_kept(

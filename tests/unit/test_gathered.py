@@ -1,0 +1,85 @@
+"""Records put together by person before they are read: where a partition stands after them is told all the same."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+
+import pytest
+
+from events.envelope import Recorded
+from projections.policy import Policy
+from services.projector import gathered
+from services.projector.gathered import Gathered, stated_time
+from services.projector.records import Reader
+from tests.builders import DAY, HOUR, MONDAY, lines, tick, worked
+
+READER = Reader(Policy(), 1, clock_rule=False)
+ODD = (
+    b"no fact",
+    b'{"recordedtime":"2099-01-01T00:00:00Z"}',
+    b'{"data":{"recordedtime":"2098-01-01T00:00:00Z"}}',
+    (
+        b'{"specversion":"1.0","id":"x","source":"/s","type":"t","subject":"p","time":"2096-01-01T00:00:00Z",'
+        b'"recordedtime":"2097-01-01T00:00:00Z","recorded\\u0074ime":"2096-01-02T00:00:00Z"}'
+    ),
+)
+
+
+@dataclass
+class One:
+    """A record of a partition."""
+
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"default|p1"
+    partition: int = 0
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    timestamp: int = 0
+
+
+def told(random: Random, odd: tuple[bytes, ...]) -> list[bytes | None]:
+    found: list[bytes | None] = [None, *odd] * random.randrange(3)
+    for n in range(random.randrange(40)):
+        at = MONDAY + random.randrange(100) * HOUR
+        (line,) = lines(worked("A").named(f"f{n}").on(at).recorded_at(at + random.randrange(20) * DAY))
+        found.append(random.choice((line, line.replace(b'"recordedtime":"', b'"recordedtime" : "'))))
+    if random.random() < 0.3:
+        found += lines(tick("2026-07-01T00:00:00Z"))
+    random.shuffle(found)
+    return found
+
+
+def latest(records: list[One], before: datetime | None) -> datetime | None:
+    facts = [one for one in map(READER.read, records) if isinstance(one, Recorded)]
+    return max([one.recorded_at for one in facts] + ([before] if before else []), default=None)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_watermark_is_that_of_the_latest_record_that_is_a_fact(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = Random(seed)
+    monkeypatch.setattr(gathered, "LATEST", random.choice((1, 3, 256)))
+    records = [One(n, value) for n, value in enumerate(told(random, ODD if seed % 2 else ODD[:1]))]
+    before = random.choice((None, MONDAY, MONDAY + 15 * DAY))
+    some = Gathered(1_000, 1_000_000)
+    for start in range(0, len(records), 7):
+        some.add(records[start : start + 7])
+
+    assert some.watermark(READER, before) == latest(records, before)
+
+
+def test_a_time_is_told_only_where_nothing_else_could_be_meant() -> None:
+    assert stated_time(b'{"recordedtime":"2026-03-02T10:00:00+01:00"}') == MONDAY
+    for value in (*ODD[2:], b'{"recordedtime":"yesterday"}', b'{"recordedtime": "2026-03-02T10:00:00+01:00"}', b"{}"):
+        assert stated_time(value) != MONDAY
+    assert stated_time(ODD[3]) is None
+
+
+def test_it_is_full_by_records_or_by_bytes() -> None:
+    by_count, by_size = Gathered(2, 1_000), Gathered(1_000, 2)
+    for some in (by_count, by_size):
+        some.add([One(0, b"{}")])
+    assert not by_count.is_full
+    assert by_size.is_full
+    by_count.add([One(1, b"{}")])
+    assert by_count.is_full
+    assert (by_count.end, by_count.records) == (2, 2)
