@@ -198,7 +198,7 @@ def partition_key(tenant: str, subject: str) -> str:
 
 def storable(content: dict[str, Any], value: bytes) -> None:
     """Refuse what no text column keeps: a NUL, or half a surrogate pair, anywhere in the record; and what is nested beyond reason."""
-    if b"\\u" in value and not is_storable(content):
+    if b"\\" in value and b"\\u" in value and not is_storable(content):
         raise Refused("(record)", "holds a NUL character or a lone surrogate")
     if len(value) > DEEPEST and value.count(b"[") + value.count(b"{") > DEEPEST and _is_deep(content):
         raise Refused("(record)", "is nested too deeply", "json")

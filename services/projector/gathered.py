@@ -13,6 +13,7 @@ from services.projector.records import Parked, Reader, Record
 
 LATEST = 256
 STATED = b'"recordedtime":"'
+UTC = b"+00:00"
 WHEN = itemgetter(0)
 OFFSET = attrgetter("offset")
 
@@ -48,7 +49,7 @@ class Gathered:
     last: Record | None = None
     records: int = 0
     size: int = 0
-    latest: list[tuple[datetime, Raw]] = field(default_factory=list)
+    latest: list[tuple[bytes, Raw]] = field(default_factory=list)
     unsure: list[Raw] = field(default_factory=list)
 
     @property
@@ -97,13 +98,11 @@ class Gathered:
         found = before
         for raw in self.unsure:
             found = _later(found, reader.read(raw))
-        self.latest.sort(key=WHEN)
-        for at, raw in reversed(self.latest):
-            if found is not None and at <= found:
-                return found
+        self.latest.sort(key=WHEN, reverse=True)
+        for _, raw in self.latest:
             one = reader.read(raw)
             if isinstance(one, Recorded):
-                return one.recorded_at
+                return _later(found, one)
         if self.records - len(self.unsure) > len(self.latest):  # none of the latest is a fact
             for listed in (self.loose, *self.theirs.values()):
                 for raw in listed:
@@ -147,14 +146,22 @@ def named(key: bytes) -> Person:
     return tenant, subject
 
 
-def stated_time(value: bytes) -> datetime | None:
-    """The `recordedtime` of a structured record, where it can be told without reading the record; None where it cannot."""
+def stated_time(value: bytes) -> bytes | None:
+    """The `recordedtime` of a structured record in UTC, as bytes in the order of time, where it can be told without reading the
+    record; None where it cannot.
+    """
     at = value.find(STATED)
-    if at < 0 or b"\\u" in value or value.count(b"recordedtime") != 1:
+    if at < 0 or value.find(b"recordedtime", at + len(STATED)) >= 0 or (b"\\" in value and b"\\u" in value):
         return None
     start = at + len(STATED)
+    text = value[start : value.find(b'"', start)]
+    if text[10:11] == b"T":
+        if text.endswith(b"Z"):
+            return text[:-1]
+        if text.endswith(UTC):
+            return text[: -len(UTC)]
     try:
-        return instant(value[start : value.find(b'"', start)].decode("ascii"))
+        return instant(text.decode("ascii")).isoformat().encode()[: -len(UTC)]
     except ValueError:
         return None
 

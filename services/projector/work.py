@@ -151,7 +151,10 @@ class Work:
         if held.is_quarantined:
             return
         self._pass(held, watermark)
-        self.compare(held, watermark, None)
+        if held.is_quarantined or not held.is_quiet(watermark):
+            self.compare(held, watermark, None)
+        else:
+            self._touch(held.person, held.file.take_touched())
 
     def compare(self, held: Held, watermark: datetime, cause: Recorded | None) -> None:
         """What is found of a person now, against what was found before."""
@@ -160,16 +163,19 @@ class Work:
             self.touched.setdefault(person, Touched())
             return
         touched, changed, alerts = held.compare(watermark)
-        before = self.touched.get(person)
-        if before is None:
-            self.touched[person] = touched
-        else:
-            before.add(touched)
+        self._touch(person, touched)
         if changed:
             self.changed.setdefault(person, set()).update(changed)
         if self.say is not None:
             for said in alerts:
                 self.say(self, held, said, watermark, cause)
+
+    def _touch(self, person: Person, touched: Touched) -> None:
+        before = self.touched.get(person)
+        if before is None:
+            self.touched[person] = touched
+        else:
+            before.add(touched)
 
     def note_correction(self, fact: Recorded) -> None:
         """Merges and voids are kept: all of a tenant's are judged together."""

@@ -1,12 +1,13 @@
 """Records put together by person before they are read: where a partition stands after them is told all the same."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 
 import pytest
 
 from events.envelope import Recorded
+from events.times import instant
 from projections.policy import Policy
 from services.projector import gathered
 from services.projector.gathered import Gathered, stated_time
@@ -68,10 +69,30 @@ def test_the_watermark_is_that_of_the_latest_record_that_is_a_fact(seed: int, mo
 
 
 def test_a_time_is_told_only_where_nothing_else_could_be_meant() -> None:
-    assert stated_time(b'{"recordedtime":"2026-03-02T10:00:00+01:00"}') == MONDAY
+    for text in (b"2026-03-02T10:00:00.5+01:00", b"2026-03-02t09:00:00.500z", b"2026-03-02T09:00:00.500000Z"):
+        assert stated_time(b'{"recordedtime":"%s"}' % text).startswith(b"2026-03-02T09:00:00.5")  # type: ignore[union-attr]
     for value in (*ODD[2:], b'{"recordedtime":"yesterday"}', b'{"recordedtime": "2026-03-02T10:00:00+01:00"}', b"{}"):
-        assert stated_time(value) != MONDAY
+        assert not (stated_time(value) or b"").startswith(b"2026")
     assert stated_time(ODD[3]) is None
+
+
+def test_times_as_bytes_are_in_the_order_of_time() -> None:
+    random = Random(5)
+    shapes = (
+        "{:%Y-%m-%dT%H:%M:%S}Z",
+        "{:%Y-%m-%dT%H:%M:%S.%f}Z",
+        "{:%Y-%m-%dT%H:%M:%S.%f}+00:00",
+        "{:%Y-%m-%d %H:%M:%S}+00:00",
+    )
+    told = []
+    for _ in range(500):
+        text = random.choice(shapes).format(
+            MONDAY + timedelta(microseconds=random.choice((0, 1, 500_000, random.randrange(10**7))))
+        )
+        told.append((instant(text), stated_time(f'{{"recordedtime":"{text}"}}'.encode())))
+    for one, first in told:
+        for other, second in told:
+            assert first < second or one >= other  # type: ignore[operator]
 
 
 def test_it_is_full_by_records_or_by_bytes() -> None:
