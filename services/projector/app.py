@@ -284,7 +284,7 @@ class Projector(ConsumerRebalanceListener):
         consumer.pause(*(TopicPartition(EVENTS, number) for number in waits))
         consumer.resume(*(TopicPartition(EVENTS, number) for number in goes_on))
 
-    async def _look_at_wishes(self) -> None:
+    async def look_at_wishes(self) -> None:
         """What people want: partitions released, parked records tried again."""
         async with self.pool.acquire() as connection:
             await self._still_ours(connection)
@@ -400,7 +400,7 @@ class Projector(ConsumerRebalanceListener):
                     try:
                         await self._with_patience(self.work.settle)
                         with suppress(*TRANSIENT):
-                            await self._look_at_wishes()
+                            await self.look_at_wishes()
                     except Exception as error:  # noqa: BLE001 - as in project
                         self.fail(error)
 

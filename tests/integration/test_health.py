@@ -1,7 +1,11 @@
 """Healthy means moving; parked records and quarantined patients can be tried again."""
 
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
 import httpx2
 import pytest
+from aiokafka import TopicPartition
 
 from projections.policy import Policy
 from services import tables_projector as tables
@@ -9,6 +13,7 @@ from services.health import health_app, tables_health
 from services.intake.app import app
 from services.log import LogWriter
 from services.projector import retrying
+from services.projector.app import Projector
 from services.projector.loading import BreakerOpened
 from services.tables import connected
 from tests.builders import lines, registered, tick, unfoldable, worked
@@ -112,3 +117,43 @@ async def test_folds_that_fail_for_many_stop_the_partition_and_keep_nothing(
         assert not await tables.release_partition(connection, 1)
     await line.project()
     assert len((await line.export())["cases"]) == 100
+
+
+async def test_records_that_were_under_way_when_their_partition_was_stopped_are_read_again_on_release(
+    line: Line,
+) -> None:
+    await line.publish(lines(*(worked("A").of(f"p{n}") for n in range(40))))
+    records = await line.records()
+    consumer = Consumer()
+    projector = Projector(line.kafka, line.pool, line.projecting, line.generation.id)
+    projector.subscriber = SimpleNamespace(consumer=consumer)  # type: ignore[assignment]
+
+    async with connected(line.database, "tests") as connection:
+        await tables.stop_partition(connection, 1, "a bad deployment")
+        await projector.look_at_wishes()
+        await projector.project(records)
+        assert consumer.paused == {1}
+        assert 0 < len((await line.export())["cases"]) < 40
+        await tables.release_partition(connection, 1)
+    await projector.look_at_wishes()
+    assert consumer.paused == set()
+    await projector.project([one for one in records if one.partition == 1 and one.offset >= consumer.sought[1]])
+
+    assert len((await line.export())["cases"]) == 40
+
+
+@dataclass
+class Consumer:
+    """What a projector asks of a consumer."""
+
+    paused: set[int] = field(default_factory=set)
+    sought: dict[int, int] = field(default_factory=dict)
+
+    def pause(self, *parts: TopicPartition) -> None:
+        self.paused |= {part.partition for part in parts}
+
+    def resume(self, *parts: TopicPartition) -> None:
+        self.paused -= {part.partition for part in parts}
+
+    def seek(self, part: TopicPartition, offset: int) -> None:
+        self.sought[part.partition] = offset
