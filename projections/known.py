@@ -97,6 +97,10 @@ class Known:
             self.known[fact.identity] = fact
             self._reread()
             return True
+        if old == new and fact.recorded_at == before.recorded_at and fact.raw < before.raw:
+            self.known[fact.identity] = (
+                fact  # the same in other words: which of them is kept must not depend on who came first
+            )
         return False
 
     def _reread(self) -> None:

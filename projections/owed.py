@@ -307,8 +307,11 @@ class Owed:
             self._tell(at, "", "deemed", clock, clock.due_at, self.rules.deemed)
 
     def _settle(self, now: datetime) -> None:
-        """Bring what is found about the claim up to an instant, and note when it has to be looked at again."""
-        self.now = now = now if self.now is None else max(now, self.now)
+        """Bring what is found about the claim up to an instant, and note when it has to be looked at again.
+
+        The watermark may have passed that instant before: nothing fell due in between, or the fact would have the file folded anew.
+        """
+        self.now = now
         self.awaited = [clock for clock in self.awaited if clock.state == "running" or clock.is_missed]
         for clock in self.awaited:  # a pause that ended early, or a clock that began late, may be past due already
             if clock.state == "running" and clock.due_at <= now:

@@ -31,6 +31,16 @@ async def index_timeline(connection: Connection, made: Generation) -> None:
     await build_indexes(connection, made, "generation_timeline")
 
 
+async def has_timeline_index(connection: Connection, made: Generation) -> bool:
+    """Whether persons can be read back without a look at everybody."""
+    return await connection.fetchval("select to_regclass($1)", f"{made.schema}.timeline_by_patient") is not None
+
+
+async def partitions_with_people(connection: Connection, made: Generation) -> set[int]:
+    """The partitions of which somebody has rows, be it by what other partitions left for them."""
+    return {row["partition"] for row in await connection.fetch(f"select distinct partition from {made.schema}.patient")}
+
+
 async def is_behind(connection: Connection, made: Generation, old: Generation) -> bool:
     """Whether the old generation, which stands still from here on, has read further than the new one."""
     await connection.execute("set local lock_timeout = '2s'")

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from events.envelope import Recorded
+from events.identity import unreadable
 from services.projector.changes import Changes, Person, Row
 from services.tables import Connection
 
@@ -148,7 +149,8 @@ async def erase_elsewhere(
     rows: Sequence[Row],
     until: datetime | None,
 ) -> None:
-    """Erased means gone from every kept generation: the facts, of which only their digests stay, and what was made of them.
+    """Erased means gone from every kept generation: the facts, of which only their digests stay, and what was made of them. Not where
+    that generation knows a copy that was recorded before and occurred after the erasure: it counts, and is none of it.
 
     A generation that has taken the erasure in itself has its rows right: of what came after it, which is nobody's to delete.
     """
@@ -156,13 +158,21 @@ async def erase_elsewhere(
     subjects = sorted({name} | {fact.subject for fact in facts})
     for row in await connection.fetch("select 'g' || id as schema from parcours.generation where 'g' || id <> $1", own):
         schema = row["schema"]
-        await connection.executemany(
-            f"delete from {schema}.timeline where tenant = $1 and subject = $2 and source = $3 and id = $4",
-            [(tenant, *fact.identity) for fact in facts],
-        )
+        identities = list(map(list, zip(*[fact.identity for fact in facts], strict=True))) or [[], [], []]
+        left = await connection.fetch(
+            "with gone as (select * from unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[])"
+            " as w(subject, source, id, recorded_at)),"
+            f" deleted as (delete from {schema}.timeline t using gone w"
+            " where t.tenant = $1 and t.subject = w.subject and t.source = w.source and t.id = w.id"
+            " and (t.recorded_at >= w.recorded_at or coalesce(t.occurred_at <= $6::timestamptz, false)) returning t.id)"
+            f" select t.subject, t.source, t.id from {schema}.timeline t join gone w using (subject, source, id)"
+            " where t.tenant = $1 and t.recorded_at < w.recorded_at and not coalesce(t.occurred_at <= $6::timestamptz, false)",
+            tenant, *identities, [fact.recorded_at for fact in facts], until,
+        )  # fmt: skip
         if await connection.fetchval("select to_regclass($1)", f"{schema}.erased_fact") is None:
             continue  # a generation that is being dropped
-        await keep_erased(connection, schema, rows)
+        counts_there = {unreadable(tenant, row["subject"], row["source"], row["id"]) for row in left}
+        await keep_erased(connection, schema, [row for row in rows if row[2] not in counts_there])
         knows = until is None or await connection.fetchval(
             f"select exists (select 1 from {schema}.tombstone where tenant = $1 and subject = any($2) and erased_at >= $3)",
             tenant, subjects, until,
@@ -173,6 +183,11 @@ async def erase_elsewhere(
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
                 continue  # a generation made before there was such a table
             await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, name)
+
+
+async def one_at_a_time(connection: Connection) -> None:
+    """Erasures reach into the tables of every generation: whoever erases waits for the others, and nobody for each other."""
+    await connection.execute("select pg_advisory_xact_lock(hashtext('parcours erasures'))")
 
 
 async def erase_unsaid(connection: Connection, person: Person) -> None:

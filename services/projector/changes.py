@@ -68,7 +68,8 @@ class Changes:
         """What is to be changed of facts that are not in the tables yet is changed before they are written."""
         if not (self.replaced or self.conflicting):
             return
-        at = {row[:5]: n for n, row in enumerate(self.facts)}
+        written_later = {row[:5] for row in self.restored}
+        at = {row[:5]: n for n, row in enumerate(self.facts) if row[:5] not in written_later}
         left, self.replaced = self.replaced, []
         for row in left:
             n = at.get(row[:5])

@@ -14,7 +14,8 @@ from services.projector.collector import keep_all, tidy
 from services.projector.gathered import Gathered, Raw, in_parts, named
 from services.projector.records import Parked, digest_of, parked_row
 from services.projector.work import Work
-from services.tables import NOT_KEPT
+from services.tables import NOT_KEPT, Connection
+from services.tables_generations import has_timeline_index, partitions_with_people
 from services.tables_projector import Position
 
 SEGMENT = 500_000
@@ -31,27 +32,43 @@ class Filling(Projecting):
     """
 
     _has_strays = False
+    _is_indexed = False
+
+    async def take(self, partitions: Iterable[int]) -> None:
+        """Learn where partitions stand, and of which there are people in the tables already."""
+        await super().take(partitions)
+        async with self._pool.acquire() as connection:
+            self._peopled = await partitions_with_people(connection, self._generation)
+            self._is_indexed = await has_timeline_index(connection, self._generation)
 
     async def fill(self, number: int, batches_from: Callable[[int], Batches], step: Step) -> None:
-        """Take in what `batches_from` an offset gives of a partition; `step` is told how many records were folded."""
+        """Take in what `batches_from` an offset gives of a partition; `step` is told how many records were folded.
+
+        Without the timeline's index nobody is read back from it: what is more than a segment then has to wait for the index.
+        """
         while True:
             batches = batches_from(self.positions[number].next_offset)
             while (some := await self._gathered(batches)) is not None:
+                if self.positions[number].next_offset > 0 and not self._is_indexed:
+                    return
                 try:
                     await self._take_in(number, some, step)
                 except NOT_KEPT as wrong:
                     log.warning("rows refused", error=type(wrong).__name__, partition=number)
-                    await self._carefully(number, batches_from(self.positions[number].next_offset), some.end)
+                    await self._carefully(number, batches_from(self.positions[number].next_offset), some.end, step)
                     break
             else:
-                self._memory.drop_partitions([number])
                 return
 
-    async def _carefully(self, number: int, batches: Batches, until: int) -> None:
-        async for batch in batches:
-            await self._by_halves({number: batch})
-            if self.positions[number].next_offset >= until:
-                return
+    async def _carefully(self, number: int, batches: Batches, until: int, step: Step) -> None:
+        try:
+            async for batch in batches:
+                await self._by_halves({number: batch})
+                step(len(batch))
+                if self.positions[number].next_offset >= until:
+                    return
+        finally:
+            self._memory.drop_partitions([number])
 
     async def _gathered(self, batches: Batches) -> Gathered | None:
         """As many of the next records as may be held; None when there are no more."""
@@ -68,37 +85,59 @@ class Filling(Projecting):
 
     async def _take_in(self, number: int, some: Gathered, step: Step) -> None:
         """The transaction of what was gathered."""
-        batch, count = uuid4(), some.records
-        last, strays = self._work(), list[Raw]()
-        async with self._pool.acquire() as connection, connection.transaction():
-            await self._move(connection, self.positions, to := {number: self._position(number, some, batch)}, batch)
-            until = to[number].watermark
-            last.changes.parked += [parked_row(one) for one in some.sort_out(self._reader) if isinstance(one, Parked)]
-            renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.theirs])
-            for part in in_parts(some.shared_out(renamed), PART):
-                work = self._work()
-                strays += self._read_part(work, number, part, renamed)
-                await self._fold_theirs(connection, work, renamed, {number: until})
-                self._pass_on(work, last)
-                await self._make_rows(work)
-                await self._finish(connection, work)
-                self.spent.facts += work.facts
-                done = sum([len(listed) for _, listed in part])
-                count -= done
-                step(done)
-            if strays:  # their keys named others, who may be in the tables by now
-                self._has_strays = True
-                await self._fold_records(connection, last, {number: [(raw, self._reader.read(raw)) for raw in strays]})
-            if last.remerged:
-                await tables_people.write_corrections(connection, self._schema, last.changes)
-                await self._merge_people(connection, last)
-            await self._make_rows(last)
-            await self._finish(connection, last)
-        step(count)
-        self._has_strays = False
+        told, to = 0, {number: self._position(number, some, uuid4())}
+
+        def count(n: int) -> None:
+            nonlocal told
+            told += n
+            step(n)
+
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(
+                    "set local idle_in_transaction_session_timeout = 0"
+                )  # a long file takes its time
+                await self._fill_in(connection, number, some, to, count)
+        except BaseException:
+            step(-told)
+            self.ahead = dict(self.positions)
+            raise
+        finally:
+            self._has_strays = False
+        step(some.records - told)
         self.spent.records += some.records
         self.positions |= to
+        self._peopled |= to.keys()
         self.ahead = dict(self.positions)
+
+    async def _fill_in(
+        self, connection: Connection, number: int, some: Gathered, to: dict[int, Position], step: Step
+    ) -> None:
+        last, strays, until = self._work(), list[Raw](), to[number].watermark
+        batch = to[number].batch
+        assert batch is not None  # noqa: S101 - it was made with one
+        await self._move(connection, self.positions, to, batch)
+        last.changes.parked += [parked_row(one) for one in some.sort_out(self._reader) if isinstance(one, Parked)]
+        renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.theirs])
+        for part in in_parts(some.shared_out(renamed), PART):
+            work = self._work()
+            strays += self._read_part(work, number, part, renamed)
+            await self._fold_theirs(connection, work, renamed, {number: until})
+            await self._make_rows(work)
+            self._pass_on(work, last)
+            await self._finish(connection, work)
+            self.spent.facts += work.facts
+            step(sum([len(listed) for _, listed in part]))
+        if strays:  # their keys named others, who may be in the tables by now
+            self._has_strays = True
+            self.ahead |= to
+            await self._fold_records(connection, last, {number: [(raw, self._reader.read(raw)) for raw in strays]})
+        if last.remerged:
+            await tables_people.write_corrections(connection, self._schema, last.changes)
+            await self._merge_people(connection, last)
+        await self._make_rows(last)
+        await self._finish(connection, last)
+        self.spent.facts += last.facts
 
     def _position(self, number: int, some: Gathered, batch: UUID) -> Position:
         """Where the partition stands after it."""
@@ -118,11 +157,14 @@ class Filling(Projecting):
         return strays
 
     def _is_fresh(self, numbers: Iterable[int]) -> bool:
-        return not self._has_strays and super()._is_fresh(numbers)
+        return not self._has_strays and super()._is_fresh(numbers) and self._peopled.isdisjoint(numbers)
 
     @staticmethod
     def _pass_on(work: Work, last: Work) -> None:
-        """All merges and voids are judged together, once everybody is in."""
+        """All merges and voids are judged together, and what is erased is erased, once everybody is in."""
         last.changes.corrections += work.changes.corrections
         last.remerged |= work.remerged
-        work.changes.corrections = []
+        last.changes.tombstones += work.changes.tombstones
+        last.erased |= work.erased
+        last.held |= {person: work.held[person] for person in work.erased}
+        work.changes.corrections, work.changes.tombstones, work.erased = [], [], {}

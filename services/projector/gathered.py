@@ -12,6 +12,7 @@ from services.projector.changes import Person
 from services.projector.records import Parked, Reader, Record
 
 LATEST = 256
+NAME = b"recordedtime"
 STATED = b'"recordedtime":"'
 UTC = b"+00:00"
 WHEN = itemgetter(0)
@@ -67,17 +68,16 @@ class Gathered:
         theirs = self.theirs
         for record in records:
             key = record.key
-            if key is None or b"|" not in key:
+            listed = None if key is None else theirs.get(key)
+            if listed is not None:
+                raw = Raw(record, listed[0].key)
+                listed.append(raw)
+            elif key is not None and is_name(key):
+                raw = Raw(record, key)
+                theirs[key] = [raw]
+            else:
                 raw = Raw(record, key)
                 self.loose.append(raw)
-            else:
-                listed = theirs.get(key)
-                if listed is None:
-                    raw = Raw(record, key)
-                    theirs[key] = [raw]
-                else:
-                    raw = Raw(record, listed[0].key)
-                    listed.append(raw)
             value = raw.value
             if value is not None:
                 self.size += len(value)
@@ -111,7 +111,7 @@ class Gathered:
 
     def sort_out(self, reader: Reader) -> list[Recorded | Parked]:
         """Put the records whose keys name nobody to the persons they are about; back come those that are about none."""
-        none, loose = list[Recorded | Parked](), list[Raw]()
+        none, grown = list[Recorded | Parked](), list[list[Raw]]()
         for raw in self.loose:
             one = reader.read(raw)
             if isinstance(one, Parked) or one.type == TICK:
@@ -119,8 +119,10 @@ class Gathered:
             else:
                 listed = self.theirs.setdefault(partition_key(one.tenant, one.subject).encode(), [])
                 listed.append(raw)
-                listed.sort(key=OFFSET)
-        self.loose = loose
+                grown.append(listed)
+        for listed in {id(one): one for one in grown}.values():
+            listed.sort(key=OFFSET)
+        self.loose = []
         return none
 
     def shared_out(self, renamed: Mapping[Person, str]) -> Iterator[tuple[Person, list[Raw]]]:
@@ -140,9 +142,17 @@ class Gathered:
             yield person, listed
 
 
+def is_name(key: bytes) -> bool:
+    """Whether a record's key can be the name of a person: `tenant|subject`, of which no two keys are the same."""
+    try:
+        return "|" in key.decode() and b"\x00" not in key
+    except UnicodeDecodeError:
+        return False
+
+
 def named(key: bytes) -> Person:
     """The tenant and the subject that a record's key names."""
-    tenant, _, subject = key.decode("utf-8", "replace").partition("|")
+    tenant, _, subject = key.decode().partition("|")
     return tenant, subject
 
 
@@ -151,7 +161,9 @@ def stated_time(value: bytes) -> bytes | None:
     record; None where it cannot.
     """
     at = value.find(STATED)
-    if at < 0 or value.find(b"recordedtime", at + len(STATED)) >= 0 or (b"\\" in value and b"\\u" in value):
+    if at < 0 or value.find(NAME) != at + 1 or value.find(NAME, at + len(STATED)) >= 0:
+        return None
+    if b"\\" in value and b"\\u" in value:  # the name may be written in another way
         return None
     start = at + len(STATED)
     text = value[start : value.find(b'"', start)]

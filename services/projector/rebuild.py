@@ -97,6 +97,9 @@ async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]
     if not is_part:
         async with one.pool.acquire() as connection:
             await saved.index_timeline(connection, generation)
+        if left := {number: end for number, end in left.items() if work.positions[number].next_offset < end}:
+            await work.take(until)
+            await _read(one, work, left)
         await work.settle()
     return work
 
@@ -146,17 +149,22 @@ async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False, proc
     """A new generation, built beside the old one and handed over; readers never see it half-built."""
     made = await begin(one, policy, resume=resume)
     until = await end_offsets(one.kafka, one.topic)
+    await _fill_parts(one, made, until, processes)
     async with one.pool.acquire() as connection:
         at = await saved.reached(connection, made.schema)
-        if any(end - at[number] > SEGMENT for number, end in until.items()):  # files will be read back: from an index
-            await saved.index_timeline(connection, made)
+        await saved.index_timeline(connection, made)
+    if any(end > at[number] for number, end in until.items()):  # more than one segment: those people are read back
+        await _fill_parts(one, made, until, processes)
+    await index(one, made)
+    await fill(one, made, until)
+    return await hand_over(one, made)
+
+
+async def _fill_parts(one: Rebuilding, made: Generation, until: Mapping[int, int], processes: int) -> None:
     if processes > 1:
         await fill_in_processes(one, made, until, processes)
     else:
         await fill(one, made, until, is_part=True)
-    await index(one, made)
-    await fill(one, made, until)
-    return await hand_over(one, made)
 
 
 async def fill_in_processes(one: Rebuilding, made: Generation, until: Mapping[int, int], processes: int) -> None:

@@ -228,7 +228,7 @@ class Work:
         if (
             kept > fact.recorded_at
         ):  # this one counts; it has another content, if it did not occur up to the erasure too
-            if not held.file.is_erased(fact):
+            if held.file.erased_until is not None and not held.file.is_erased(fact):
                 del held.erased[name]
                 held.file.conflicts = grown(held.file.conflicts, fact.identity)
                 self.changes.returned.append((fact.tenant, name))

@@ -220,6 +220,8 @@ class Writing(Sharing):
         for person in work.erased if self._speaks else ():
             await tables_people.erase_unsaid(connection, person)
         await tables.write(connection, self._schema, work.changes, doubting=doubting)
+        if work.erased:
+            await tables_people.one_at_a_time(connection)
         for person in work.erased:
             facts = work.gone(person)
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]

@@ -10,6 +10,7 @@ import pytest
 from events.catalogue import TICK
 from events.envelope import partition_key
 from projections.policy import policy
+from services import tables_generations as saved
 from services import tables_projector
 from services.log import Outgoing, Record, partition_of
 from services.projector import filling
@@ -18,7 +19,7 @@ from services.projector.batch import Projecting
 from services.projector.changes import Row
 from services.tables import Connection, Generation, active_generation, connected
 from services.tables_projector import FenceLost
-from tests.builders import DAY, MONDAY, Said, lines, registered, said, tick, worked
+from tests.builders import DAY, HOUR, MONDAY, Said, lines, registered, said, tick, worked
 from tests.faults.plan import log_of
 from tests.line import Line
 from tests.strategies import history
@@ -77,7 +78,7 @@ async def test_a_rebuild_in_pieces_is_the_same(line: Line, monkeypatch: pytest.M
     assert (await verdict(line)).is_same
 
 
-@pytest.mark.parametrize(("segment", "part"), [(1_000, 1), (1_000, 10), (9, 3)])
+@pytest.mark.parametrize(("segment", "part"), [(1_000, 1), (1_000, 10), (9, 3), (50, 2)])
 async def test_a_rebuild_finds_whose_a_record_is_whatever_its_key_says(
     line: Line, monkeypatch: pytest.MonkeyPatch, segment: int, part: int
 ) -> None:
@@ -105,7 +106,8 @@ def of_any_key(random: Random, raw: bytes, partitions: int) -> list[Outgoing]:
     if content["type"] == TICK:
         return [Outgoing(raw, random.choice((None, b"default|p1")), number) for number in range(partitions)]
     key = partition_key(content.get("tenant", "default"), content["subject"]).encode()
-    said = random.choice((key, key, None, b"default|p1", b"nobody", b"\xff|"))
+    odd = (None, b"default|p1", b"nobody", b"default|\xff", "default|\ufffd".encode(), b"default|\x00")
+    said = random.choice((key, key, *odd))
     if random.random() < 0.2:
         data = orjson.dumps(content.pop("data", {}))
         content.pop("datacontenttype", None)
@@ -114,26 +116,83 @@ def of_any_key(random: Random, raw: bytes, partitions: int) -> list[Outgoing]:
     return [Outgoing(raw, said, partition_of(key, partitions))]
 
 
-async def test_a_row_that_postgres_refuses_is_parked_by_a_rebuild_and_all_others_are_kept(
+async def test_a_copy_that_counts_after_an_erasure_is_left_alone_by_a_fold_that_has_not_come_so_far(
     line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late = MONDAY + 9 * DAY, MONDAY + 8 * DAY
+    await line.publish(
+        lines(
+            worked("A").named("f").on(MONDAY).recorded_at(early),
+            said("patient.erased").named("e").on(MONDAY + DAY),
+            worked("B").named("f").on(MONDAY + 2 * DAY).recorded_at(late),
+        )
+    )
+    await line.project()
+    before = await line.fetch("select raw from parcours.timeline order by id")
+    monkeypatch.setattr(filling, "SEGMENT", 2)
+    monkeypatch.setattr(making, "AT_ONCE", 2)
+
+    assert [(await verdict(line)).is_same for _ in range(2)] == [True, True]
+    assert await line.fetch("select raw from parcours.timeline order by id") == before
+    assert (await line.export())["errors"]["conflicting_ids"] == 1
+
+
+async def test_what_was_parked_of_somebody_erased_is_gone_after_a_rebuild_too(line: Line) -> None:
+    (bad,) = lines(worked("secret").of("p1"))
+    bad = bad.replace(b'"1.0"', b'"9"')
+    home = partition_of(b"default|p1", line.partitions)
+    await line.write(
+        *(Outgoing(bad.replace(b"secret", b"secret%d" % n), key, home) for n, key in enumerate((None, b"x|y")))
+    )
+    await line.publish(lines(worked("A"), said("patient.erased").on(MONDAY + DAY)))
+    await line.project()
+    assert await line.fetch("select 1 from parcours.parked") == []
+
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+    assert await line.fetch("select 1 from parcours.parked") == []
+
+
+async def test_who_has_come_by_a_merge_is_no_stranger_to_the_first_record_of_their_own_partition(line: Line) -> None:
+    homes: dict[int, str] = {}
+    for number in range(50):
+        homes.setdefault(partition_of(f"default|p{number}".encode(), line.partitions), f"p{number}")
+    one, other = list(homes.values())[:2]
+    await line.publish(lines(*(worked(d).of(one) for d in "ABA"), said("patient.merged", into=other).of(one)))
+    await line.project()
+    async with line.pool.acquire() as connection:
+        made = await making.begin(rebuilding(line), line.policy, resume=False)
+        await making.fill(rebuilding(line), made, await saved.reached(connection))
+        await line.publish(lines(worked("C").of(other).named("own").on(MONDAY + DAY)))
+        await line.project()
+        await making.fill(rebuilding(line), made, await saved.reached(connection))
+
+        assert (await line.export())["cases"][0]["path"] == ["A", "B", "A", "C"]
+        assert await saved.digests(connection, made.schema) == await saved.digests(connection, line.generation.schema)
+
+
+@pytest.mark.parametrize("segment", [1_000, 4])
+async def test_a_row_that_postgres_refuses_is_parked_by_a_rebuild_and_all_others_are_kept(
+    line: Line, monkeypatch: pytest.MonkeyPatch, segment: int
 ) -> None:
     honest = tables_projector.write_facts
 
     async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
-        if any(row[4] == "bad" for row in facts):
+        if any(row[4].startswith("bad") for row in facts):
             raise asyncpg.DataError("no such row")
         await honest(connection, schema, facts)
 
-    await line.publish(
-        lines(*(worked(d).of(p).named(f"{p}{d}") for p in ("p1", "p2") for d in "ABC"), worked("D").named("bad"))
-    )
+    steps = [(p, d) for d in "ABC" for p in ("p1", "p2")]
+    told = [worked(d).of(p).named(f"{p}{d}").on(MONDAY + n * HOUR) for n, (p, d) in enumerate(steps)]
+    told[2:2], told[6:6] = [worked("D").named("bad1").of("p1")], [worked("D").named("bad2").of("p2")]
+    await line.publish(lines(*told))
     monkeypatch.setattr(tables_projector, "write_facts", write_facts)
     monkeypatch.setattr(making, "AT_ONCE", 3)
+    monkeypatch.setattr(filling, "SEGMENT", segment)
     made = await making.rebuild(rebuilding(line), line.policy)
     await taken_over(line, made)
 
     assert [case["path"] for case in (await line.export())["cases"]] == [["A", "B", "C"]] * 2
-    assert [row["code"] for row in await line.fetch("select code from parcours.parked")] == ["table"]
+    assert [row["code"] for row in await line.fetch("select code from parcours.parked")] == ["table"] * 2
 
 
 async def test_verify_is_content_with_what_is_true_and_names_who_was_changed_by_hand(line: Line) -> None:

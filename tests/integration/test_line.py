@@ -311,10 +311,13 @@ async def test_a_late_copy_of_an_erased_fact_stays_out_after_its_person_was_merg
 
 @pytest.mark.parametrize("rounds", ["1111", "22", "13", "31", "4", "112", "121", "211"])
 async def test_of_copies_before_and_after_an_erasure_the_one_recorded_first_counts(line: Line, rounds: str) -> None:
-    """Two contents that occurred before the erasure and one after it, in every order of arrival and of recording."""
-    orders = [(come, rank) for come in permutations(range(4)) for rank in permutations(range(3))]
+    """Three contents that occurred before the erasure or after it, in every order of arrival and of recording."""
+    hours = ((1, 2, 48), (1, 48, 50))
+    orders = [
+        (when, come, rank) for when in hours for come in permutations(range(4)) for rank in permutations(range(3))
+    ]
     told: list[list[bytes]] = [[] for _ in rounds]
-    for n, (come, rank) in enumerate(orders):
+    for n, (when, come, rank) in enumerate(orders):
         copies = [
             said("patient.erased").named("e1").on(MONDAY + DAY),
             *(
@@ -322,7 +325,7 @@ async def test_of_copies_before_and_after_an_erasure_the_one_recorded_first_coun
                 .named("f1")
                 .on(MONDAY + at * HOUR)
                 .recorded_at(MONDAY + (9 + place) * DAY)
-                for department, at, place in zip("ABC", (1, 2, 48), rank, strict=True)
+                for department, at, place in zip("ABC", when, rank, strict=True)
             ),
         ]
         ordered = [copies[one].of(f"p{n}") for one in come]

@@ -68,6 +68,36 @@ def test_as_it_comes_is_as_rebuilt(facts: list[Recorded], mark_every: int) -> No
     assert folded_one_by_one(as_recorded, until=facts, mark_every=mark_every) == folded_at_once(facts)
 
 
+@settings(max_examples=200, deadline=None)
+@given(histories, marks, orders)
+def test_time_that_others_have_moved_on_changes_nothing(facts: list[Recorded], mark_every: int, others: Random) -> None:
+    file = PatientFile("default", "p1", POLICY, mark_every=mark_every)
+    watermark = MONDAY
+    for fact in sorted(facts, key=lambda one: one.recorded_at):
+        file.apply(fact)
+        watermark = max(watermark, fact.recorded_at) + others.choice((0, 0, 1, 5, 20)) * DAY
+        file.advance(watermark)
+    anew = PatientFile("default", "p1", POLICY, watermark=watermark)
+    anew.fill(facts)
+
+    assert told(file) == told(anew)
+
+
+def test_a_clock_that_begins_after_the_watermark_has_passed_is_met_by_the_fact_that_begins_it() -> None:
+    register = registered("k1", "qc-lsssss", case="c1").on(MONDAY)
+    handled = said("contact.handled", contact="m0", department="C", outcome="answered", case="c1").on(MONDAY + 16 * DAY)
+    facts = [decoded(line) for line in lines(register, handled)]
+    file = PatientFile("default", "p1", POLICY)
+    for fact in facts:
+        file.apply(fact)
+        file.advance(MONDAY + 19 * DAY)
+    anew = PatientFile("default", "p1", POLICY, watermark=MONDAY + 19 * DAY)
+    anew.fill(facts)
+
+    assert told(file) == told(anew)
+    assert "visit" not in file.claims["k1"].missed
+
+
 @settings(max_examples=100, deadline=None)
 @given(histories, marks, orders)
 def test_late_facts_folded_in_by_the_batch_give_the_same(facts: list[Recorded], mark_every: int, cut: Random) -> None:
