@@ -5,6 +5,7 @@ from datetime import datetime
 
 from events.envelope import Recorded
 from events.identity import unreadable
+from projections.known import Identity
 from services.projector.changes import Changes, Person, Row
 from services.tables import Connection
 
@@ -156,28 +157,39 @@ async def erase_elsewhere(
     """
     tenant, name = person
     subjects = sorted({name} | {fact.subject for fact in facts})
+    earliest: dict[Identity, datetime] = {}
+    for fact in facts:
+        earliest[fact.identity] = min(fact.recorded_at, earliest.get(fact.identity, fact.recorded_at))
     for row in await connection.fetch("select 'g' || id as schema from parcours.generation where 'g' || id <> $1", own):
         schema = row["schema"]
-        identities = list(map(list, zip(*[fact.identity for fact in facts], strict=True))) or [[], [], []]
-        left = await connection.fetch(
+        identities = list(map(list, zip(*earliest, strict=True))) or [[], [], []]
+        found = await connection.fetch(
             "with gone as (select * from unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[])"
             " as w(subject, source, id, recorded_at)),"
             f" deleted as (delete from {schema}.timeline t using gone w"
             " where t.tenant = $1 and t.subject = w.subject and t.source = w.source and t.id = w.id"
-            " and (t.recorded_at >= w.recorded_at or coalesce(t.occurred_at <= $6::timestamptz, false)) returning t.id)"
-            f" select t.subject, t.source, t.id from {schema}.timeline t join gone w using (subject, source, id)"
+            " and (t.recorded_at >= w.recorded_at or coalesce(t.occurred_at <= $6::timestamptz, false)) returning t.patient)"
+            " select distinct patient, null as subject, null as source, null as id from deleted union all"
+            f" select null, t.subject, t.source, t.id from {schema}.timeline t join gone w using (subject, source, id)"
             " where t.tenant = $1 and t.recorded_at < w.recorded_at and not coalesce(t.occurred_at <= $6::timestamptz, false)",
-            tenant, *identities, [fact.recorded_at for fact in facts], until,
+            tenant, *identities, list(earliest.values()), until,
         )  # fmt: skip
         if await connection.fetchval("select to_regclass($1)", f"{schema}.erased_fact") is None:
             continue  # a generation that is being dropped
-        counts_there = {unreadable(tenant, row["subject"], row["source"], row["id"]) for row in left}
+        counts_there = {
+            unreadable(tenant, row["subject"], row["source"], row["id"]) for row in found if row["subject"] is not None
+        }
         await keep_erased(connection, schema, [row for row in rows if row[2] not in counts_there])
         knows = until is None or await connection.fetchval(
             f"select exists (select 1 from {schema}.tombstone where tenant = $1 and subject = any($2) and erased_at >= $3)",
             tenant, subjects, until,
         )  # fmt: skip
-        if knows:
+        if knows:  # what it has made of facts that are gone now, it has to make anew
+            await connection.execute(
+                f"insert into {schema}.inbox (partition, tenant, person, raw, is_conflicting)"
+                f" select partition, tenant, patient, null, false from {schema}.patient where tenant = $1 and patient = any($2)",
+                tenant, [row["patient"] for row in found if row["patient"] is not None],
+            )  # fmt: skip
             continue
         for table in ("case_path", "claim", "finding", "contact", "alert_act"):
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:

@@ -140,7 +140,10 @@ class Projecting(Writing):
         read = await self._decoded(records)
         if corrects(read):
             await self.landed()
-            await self._transact_records(records, read)
+            try:
+                await self._transact_records(records, read)
+            except NOT_KEPT:
+                await self._by_halves(records)
             return
         expected = {number: self.ahead[number] for number in read}
         flight = Flight(records, read, self._work(), expected, {}, uuid4())

@@ -51,11 +51,13 @@ class Sharing(Loading):
             if watermark is not None:
                 work.advance(held, watermark)
             elif held.newest is not None:  # time has not begun in this partition: nothing can fall due yet
+                work.refresh(held)
                 work.compare(held, held.newest, None)
 
     async def _regroup(self, connection: Connection, work: Work, held: Held) -> None:
         """Some facts of this person have become somebody else's: hand them over, and fold the rest anew."""
         file, person = held.file, held.person
+        held.stored.is_sure = False  # whoever asked for it may have taken facts out of the timeline, and not their rows
         subjects = sorted({fact.subject for fact in file.known.values()} | {file.patient})
         renamed = await tables_people.aliases(
             connection, self._schema, [(file.tenant, subject) for subject in subjects]

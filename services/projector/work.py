@@ -209,6 +209,15 @@ class Work:
         """The rows of somebody the batch touched."""
         person_rows(self.changes, self.held[person], self.touched[person], self.changed.get(person, NOTHING))
 
+    def refresh(self, held: Held) -> None:
+        """Fold what came late, where no watermark does it."""
+        if held.is_quarantined:
+            return
+        try:
+            held.file.refresh()
+        except Exception as wrong:  # noqa: BLE001 - one person's fold must not stop the others
+            self._set_aside(held, wrong)
+
     def _pass(self, held: Held, watermark: datetime) -> None:
         try:
             held.file.advance(watermark)

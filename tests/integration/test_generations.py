@@ -137,6 +137,26 @@ async def test_a_copy_that_counts_after_an_erasure_is_left_alone_by_a_fold_that_
     assert (await line.export())["errors"]["conflicting_ids"] == 1
 
 
+async def test_an_erasure_that_reaches_a_generation_behind_has_it_look_at_the_person_again(line: Line) -> None:
+    log = lines(
+        worked("B", case="c1").named("f1").on(MONDAY + 2 * DAY).recorded_at(MONDAY + 12 * DAY),
+        said("patient.erased").named("e").on(MONDAY + DAY),
+        worked("C", case="c2").named("f2").on(MONDAY + 1.5 * DAY),
+        worked("D", case="c3").named("f1").on(MONDAY + HOUR).recorded_at(MONDAY + 9 * DAY),
+    )
+    await line.publish(log[:3])
+    await line.project()
+    async with line.pool.acquire() as connection:
+        behind = await making.begin(rebuilding(line), line.policy, resume=False)
+        await making.fill(rebuilding(line), behind, await saved.reached(connection))
+        await line.publish(log[3:])
+        await line.project()
+        await making.fill(rebuilding(line), behind, await saved.reached(connection))
+
+        assert [case["case"] for case in (await line.export())["cases"]] == ["c2"]
+        assert await saved.digests(connection, behind.schema) == await saved.digests(connection, line.generation.schema)
+
+
 async def test_what_was_parked_of_somebody_erased_is_gone_after_a_rebuild_too(line: Line) -> None:
     (bad,) = lines(worked("secret").of("p1"))
     bad = bad.replace(b'"1.0"', b'"9"')

@@ -1,5 +1,6 @@
 """The line on real servers: the tables are the fold, whatever the batches, the restarts, the partitions."""
 
+from collections.abc import Sequence
 from itertools import permutations
 from random import Random
 
@@ -14,7 +15,7 @@ from services import tables_projector
 from services.instance import Servers
 from services.log import Outgoing, partition_of
 from services.projector import retrying
-from services.projector.changes import Changes
+from services.projector.changes import Changes, Row
 from services.tables import Connection
 from services.tables_projector import FenceLost
 from tests.builders import (
@@ -345,6 +346,49 @@ async def test_of_copies_before_and_after_an_erasure_the_one_recorded_first_coun
         files.setdefault(fact.subject, PatientFile(fact.tenant, fact.subject, line.policy)).note([fact])
     kept = {one.raw for file in files.values() for one in file.known.values() if not file.is_erased(one)}
     assert {bytes(row["raw"]) for row in await line.fetch("select raw from parcours.timeline")} == kept
+
+
+async def test_a_late_fact_of_somebody_whose_own_partition_is_empty_is_folded_in(line: Line) -> None:
+    homes: dict[int, str] = {}
+    for number in range(50):
+        homes.setdefault(partition_of(f"default|p{number}".encode(), line.partitions), f"p{number}")
+    one, other = list(homes.values())[:2]
+    log = lines(
+        worked("A").of(one).on(MONDAY),
+        worked("A").of(one).on(MONDAY + 2 * DAY),
+        worked("B").of(one).on(MONDAY + DAY).recorded_at(MONDAY + 3 * DAY),
+        said("patient.merged", into=other).of(one).on(MONDAY + 4 * DAY),
+    )
+    await line.publish(log)
+    await line.project()
+
+    await same_as_fold(line, log)
+
+
+async def test_a_row_that_is_refused_beside_a_correction_is_parked_and_the_rest_kept(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = tables_projector.write_facts
+
+    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
+        if any(row[4] == "bad" for row in facts):
+            raise asyncpg.DataError("no such row")
+        await honest(connection, schema, facts)
+
+    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    await line.publish(
+        lines(
+            *bounced("p1"),
+            worked("Z").of("p2").named("bad"),
+            said("patient.merged", into="p1").of("p3"),
+            worked("D").of("p3"),
+        )
+    )
+    await line.project()
+
+    (case,) = (await line.export())["cases"]
+    assert case["path"] == ["A", "B", "A", "D"]
+    assert [row["code"] for row in await line.fetch("select code from parcours.parked")] == ["table"]
 
 
 async def test_an_erasure_that_contradicts_an_earlier_fact_of_its_name_erases_nothing_and_stops_nobody(
