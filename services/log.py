@@ -11,7 +11,13 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
@@ -91,14 +97,15 @@ async def _ensure(admin: AIOKafkaAdminClient, topic: str, partitions: int, repli
     for _, code, message in answer.topic_errors:  # create_topics never raises: the error is a field of the answer
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise for_code(code)(message)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(10):  # a broker that has not heard of the topic yet may be the one that is asked
         while (found := await _partition_count(admin, topic)) is None:  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(0.05)
+        while (have := await _topic_config(admin, topic)) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     if found != partitions:
         raise TopicDiffers(
             f"{topic} has {found} partitions, {partitions} wanted: the number is fixed when a topic is created"
         )
-    have = await _topic_config(admin, topic)
     if odd := {name: have.get(name) for name, value in TOPIC_CONFIG.items() if have.get(name) != value}:
         raise TopicDiffers(f"{topic} has {odd}, wanted {dict(TOPIC_CONFIG)}")
 
@@ -108,10 +115,12 @@ async def _partition_count(admin: AIOKafkaAdminClient, topic: str) -> int | None
     return None if described["error_code"] else len(described["partitions"])
 
 
-async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str | None]:
+async def _topic_config(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str | None] | None:
     answer: Any
     (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     ((code, message, _type, _name, entries),) = answer.resources
+    if code and for_code(code) is UnknownTopicOrPartitionError:
+        return None
     if code:
         raise for_code(code)(message)
     return {entry[0]: entry[1] for entry in entries}
