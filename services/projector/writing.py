@@ -183,7 +183,7 @@ class Writing(Sharing):
         if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & work.ours.keys()):
             await self._recall_erased(connection, work, merged)
         started, breath = time.perf_counter(), Breath()
-        for person, number in work.ours.items():
+        for person, number in sorted(work.ours.items()):
             work.fold(person, until[number])
             if breath.is_due:
                 await breath.taken()
@@ -209,7 +209,7 @@ class Writing(Sharing):
         started = time.perf_counter()
         breath = Breath()
         work.changes.amend()
-        for person in work.touched:
+        for person in sorted(work.touched):
             work.rows_of(person)
             if breath.is_due:
                 await breath.taken()

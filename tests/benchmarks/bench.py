@@ -48,7 +48,7 @@ PARTITIONS, SAMPLE, HELD_FACTS = 24, 100_000, 400_000
 AT_ONCE = int(os.environ.get("AT_ONCE", "4000"))
 
 
-async def batches(line: Line, take: Any) -> tuple[int, float]:
+async def batches(line: Line, take: Any, at_once: int = AT_ONCE) -> tuple[int, float]:
     """Read the whole topic with `getmany` as a projector would, giving each batch to `take`; records and seconds."""
     parts, turns = [TopicPartition(line.topic, n) for n in range(line.partitions)], Turns(HELD_FACTS // 2)
     consumer = AIOKafkaConsumer(
@@ -64,7 +64,7 @@ async def batches(line: Line, take: Any) -> tuple[int, float]:
             waits, goes_on = turns.change(behind)
             consumer.pause(*(parts[n] for n in waits))
             consumer.resume(*(parts[n] for n in goes_on))
-            found = await full_batch(consumer, AT_ONCE)
+            found = await full_batch(consumer, at_once)
             if found:
                 await take(found)
                 done += sum(map(len, found.values()))

@@ -16,21 +16,29 @@ from services.tables import connected, ensure_base
 from tests.benchmarks.bench import HELD_FACTS, batches
 from tests.line import Line
 
+AT_ONCE = 16_000  # as a projector that is behind reads
 
-async def main() -> None:
+
+async def new_database(beside: str) -> str:
+    """A database of its own, with what is there before anything is read."""
     name = f"ours_{time.time_ns()}"
-    async with connected(sys.argv[4], "beside") as connection:
+    async with connected(beside, "beside") as connection:
         await connection.execute(f"create database {name}")
-    database = sys.argv[4].rpartition("/")[0] + f"/{name}"
+    database = beside.rpartition("/")[0] + f"/{name}"
     async with connected(database, "beside") as connection:
         await ensure_base(connection)
+    return database
+
+
+async def main() -> None:
+    database = await new_database(sys.argv[4])
     async with Line(sys.argv[1], database, sys.argv[2], int(sys.argv[3]), Policy()) as line:
         reader = Reader(Policy(), line.partitions, clock_rule=False)
         work = Projecting(line.pool, line.generation, line.topic, reader, Memory(HELD_FACTS), "beside")
         await work.take(range(line.partitions))
         calm_collector()
         began = time.perf_counter()
-        done, _ = await batches(line, lambda batch: work.follow(batch, more=True))
+        done, _ = await batches(line, lambda batch: work.follow(batch, more=True), AT_ONCE)
         await work.settle()
         seconds = time.perf_counter() - began
         found = await line.fetch(f"select count(*) as n from {line.generation.schema}.case_path where hops >= 4")
