@@ -221,5 +221,5 @@ def _is_deep(content: dict[str, Any]) -> bool:
 
 def written(at: datetime) -> str:
     """An instant in UTC with `Z`, without trailing zeros, as the contract writes it."""
-    text = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()
-    return text[:-6] + "Z"  # in the place of +00:00
+    said = orjson.dumps(at if at.tzinfo is UTC else at.astimezone(UTC), option=orjson.OPT_UTC_Z)
+    return said[1:-1].decode()  # without its quotes

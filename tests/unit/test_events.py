@@ -1,7 +1,7 @@
 """Facts and their envelope: what is refused and why, both modes, old versions, the contract."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import services
 from events import contract
 from events.catalogue import CURRENT, TYPES, decoded
 from events.contacts import ContactHandled
-from events.envelope import Refused, of_binary
+from events.envelope import Refused, of_binary, written
 from events.identity import canonical
 from projections.patient import PatientFile
 from projections.policy import Policy
@@ -30,6 +30,20 @@ SAMPLES = sorted((Path(events.__file__).parent / "samples").glob("*.json"))
 @pytest.mark.parametrize("package", [events, projections, services, deploy])
 def test_the_plain_names_are_ours(package: Any) -> None:
     assert Path(package.__file__).parents[1] == Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        (datetime(2026, 3, 2, 8, 14, 7, tzinfo=UTC), "2026-03-02T08:14:07Z"),
+        (datetime(2026, 3, 2, 8, 14, 7, 120_000, tzinfo=UTC), "2026-03-02T08:14:07.120000Z"),
+        (datetime(2026, 3, 2, 8, 14, tzinfo=timezone(timedelta(hours=9))), "2026-03-01T23:14:00Z"),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00Z"),
+        (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_an_instant_is_written_in_utc(at: datetime, said: str) -> None:
+    assert written(at) == said
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
