@@ -137,14 +137,14 @@ async def test_tables_older_than_the_log_read_on_and_newer_ones_are_refused(tmp_
         await one.tell(bounced("p1", 0))
         _, said = await one.settled()
         assert (await asyncio.to_thread(one.command, "backup", str(dump))).returncode == 0
-        # what was said after the tables' backup and before the log's: known from the log of alerts, and not said again
-        async with connected(one.servers.postgres_url, "tests") as connection:
-            await connection.execute("update parcours.outbox set sent_at = null")
-            await connection.execute("update parcours.setting set value = '{}' where name = 'relayed'")
         for process in one.processes:
             process.kill()
             process.wait()
         one.processes = []
+        # what was said after the tables' backup and before the log's: known from the log of alerts, and not said again
+        async with connected(one.servers.postgres_url, "tests") as connection:
+            await connection.execute("update parcours.outbox set sent_at = null")
+            await connection.execute("update parcours.setting set value = '{}' where name = 'relayed'")
         one.start()
         _, again = await one.settled()
 
