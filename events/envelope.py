@@ -220,6 +220,6 @@ def _is_deep(content: dict[str, Any]) -> bool:
 
 
 def written(at: datetime) -> str:
-    """An instant in UTC with `Z`, without trailing zeros, as the contract writes it."""
+    """An instant in UTC with `Z`, as EVENTS section 6 writes it: to the microsecond where it has a fraction, else to the second."""
     said = orjson.dumps(at if at.tzinfo is UTC else at.astimezone(UTC), option=orjson.OPT_UTC_Z)
     return said[1:-1].decode()  # without its quotes

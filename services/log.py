@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -24,6 +24,8 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from events.envelope import CONTENT_TYPE
 
 Record = ConsumerRecord[bytes | None, bytes | None]
+T = TypeVar("T")
+KNOWN_WITHIN: Final = 10.0
 MAX_RECORD: Final = 6 * 1024 * 1024
 OVERHEAD: Final = 1024
 TOPIC_CONFIG: Final[Mapping[str, str]] = {
@@ -97,17 +99,27 @@ async def _ensure(admin: AIOKafkaAdminClient, topic: str, partitions: int, repli
     for _, code, message in answer.topic_errors:  # create_topics never raises: the error is a field of the answer
         if code and for_code(code) is not TopicAlreadyExistsError:
             raise for_code(code)(message)
-    async with asyncio.timeout(10):  # a broker that has not heard of the topic yet may be the one that is asked
-        while (found := await _partition_count(admin, topic)) is None:  # noqa: ASYNC110 - Kafka tells nobody
-            await asyncio.sleep(0.05)
-        while (have := await _topic_config(admin, topic)) is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    found = await _once_known(topic, lambda: _partition_count(admin, topic))
+    have = await _once_known(topic, lambda: _topic_config(admin, topic))
     if found != partitions:
         raise TopicDiffers(
             f"{topic} has {found} partitions, {partitions} wanted: the number is fixed when a topic is created"
         )
     if odd := {name: have.get(name) for name, value in TOPIC_CONFIG.items() if have.get(name) != value}:
         raise TopicDiffers(f"{topic} has {odd}, wanted {dict(TOPIC_CONFIG)}")
+
+
+async def _once_known(topic: str, ask: Callable[[], Awaitable[T | None]]) -> T:
+    """What a broker says of a topic; the one that is asked may not have heard of it yet, and Kafka tells nobody when it has."""
+    try:
+        async with asyncio.timeout(KNOWN_WITHIN):
+            while (answer := await ask()) is None:  # noqa: ASYNC110 - there is nothing else to wait for
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise TimeoutError(
+            f"topic {topic} was made, but a broker has not heard of it after {KNOWN_WITHIN:.0f} seconds"
+        ) from None
+    return answer
 
 
 async def _partition_count(admin: AIOKafkaAdminClient, topic: str) -> int | None:

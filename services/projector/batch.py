@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from events.envelope import Recorded
+from projections.known import CORRECTIONS
 from services import tables_projector as tables
 from services.projector.changes import Person
 from services.projector.collector import keep_all, tidy
 from services.projector.held import Held, Memory
-from services.projector.records import Reader, corrects
+from services.projector.records import Reader
 from services.projector.work import Work
 from services.projector.writing import Read, Records, Writing
 from services.tables import NOT_KEPT, Generation, Pool
@@ -61,6 +63,13 @@ class Air:
             if (found := flight.work.held.get(person)) is not None:
                 return found
         return None
+
+
+def corrects(read: Read) -> bool:
+    """Whether a merge, a void or an erasure is among the facts: what they change has to be in the tables, and seen, at once."""
+    return any(
+        isinstance(one, Recorded) and isinstance(one.data, CORRECTIONS) for some in read.values() for _, one in some
+    )
 
 
 class Projecting(Writing):
@@ -129,7 +138,7 @@ class Projecting(Writing):
             return
         tidy()
         read = await self._decoded(records)
-        if any(corrects(some) for some in read.values()):
+        if corrects(read):
             await self.landed()
             try:
                 await self._transact_records(records, read)

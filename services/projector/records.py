@@ -2,20 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from events.catalogue import TICK, decoded
 from events.envelope import FORESIGHT, Recorded, Refused, parsed
 from projections.jurisdictions import UnknownJurisdiction
-from projections.known import CORRECTIONS
 from projections.patient import check
 from projections.policy import Policy
 from services.log import partition_of
 
 REFUSED_BY_TABLES = "table"
-MOST_HOMES = 200_000
 
 
 class Record(Protocol):
@@ -55,7 +53,6 @@ class Reader:
     policy: Policy
     partitions: int
     clock_rule: bool = True
-    homes: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def read(self, record: Record) -> Recorded | Parked:
         """The fact of a record, or the record parked with its reason."""
@@ -78,59 +75,18 @@ class Reader:
             if value is None and name.lower().startswith("ce_"):
                 raise Refused(name, "a header without a value", "header")
         fact = decoded(record.value, tuple(record.headers))
-        if fact.type != TICK and self._home(fact.tenant, fact.subject) != record.partition:
-            raise Refused(
-                "(record)",
-                f"lies in partition {record.partition}, not in that of tenant|subject",
-                "wrong_partition",
-            )
+        if fact.type != TICK:
+            key = f"{fact.tenant}|{fact.subject}".encode()
+            if partition_of(key, self.partitions) != record.partition:
+                raise Refused(
+                    "(record)",
+                    f"lies in partition {record.partition}, not in that of tenant|subject",
+                    "wrong_partition",
+                )
         if self.clock_rule and fact.recorded_at > appended_at(record) + FORESIGHT:
             raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
         check(fact, self.policy)
         return fact
-
-    def _home(self, tenant: str, subject: str) -> int:
-        """The partition of a subject: most of them come again and again."""
-        homes = self.homes.get(tenant)
-        if homes is None:
-            homes = self.homes[tenant] = {}
-        home = homes.get(subject)
-        if home is None:
-            if len(homes) >= MOST_HOMES:
-                homes.clear()
-            home = homes[subject] = partition_of(f"{tenant}|{subject}".encode(), self.partitions)
-        return home
-
-
-def persons_in(read: Sequence[tuple[Any, Recorded | Parked]]) -> set[tuple[str, str]]:
-    """Tenant and subject of every fact but ticks."""
-    found = set[tuple[str, str]]()
-    for _, one in read:
-        if isinstance(one, Recorded) and one.type != TICK:
-            found.add((one.tenant, one.subject))
-    return found
-
-
-def facts_in(read: Sequence[tuple[Any, Recorded | Parked]]) -> int:
-    """How many facts there are, ticks not counted."""
-    n = 0
-    for _, one in read:
-        if isinstance(one, Recorded) and one.type != TICK:
-            n += 1
-    return n
-
-
-def watermark_after(read: Sequence[tuple[Any, Recorded | Parked]], watermark: datetime | None) -> datetime | None:
-    """The largest recorded_at."""
-    for _, one in read:
-        if isinstance(one, Recorded) and (watermark is None or one.recorded_at > watermark):
-            watermark = one.recorded_at
-    return watermark
-
-
-def corrects(read: Sequence[tuple[Any, Recorded | Parked]]) -> bool:
-    """Whether a merge, a void or an erasure is among the facts: what they change has to be in the tables, and seen, at once."""
-    return any(isinstance(one, Recorded) and isinstance(one.data, CORRECTIONS) for _, one in read)
 
 
 def appended_at(record: Record) -> datetime:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import orjson
 import structlog
 
+from events.catalogue import TICK
 from events.envelope import Recorded, partition_key
 from projections.announcing import ToSay
 from projections.saying import alert
@@ -20,15 +21,7 @@ from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
 from services.projector.held import Held
 from services.projector.loading import Breath
-from services.projector.records import (
-    REFUSED_BY_TABLES,
-    Parked,
-    digest_of,
-    facts_in,
-    parked,
-    persons_in,
-    watermark_after,
-)
+from services.projector.records import REFUSED_BY_TABLES, Parked, digest_of, parked
 from services.projector.sharing import Sharing
 from services.projector.work import Work
 from services.tables import REFUSED, Connection
@@ -72,7 +65,9 @@ class Writing(Sharing):
 
     def _note_facts(self, read: Read) -> None:
         self.spent.records += sum(map(len, read.values()))
-        self.spent.facts += sum(map(facts_in, read.values()))
+        self.spent.facts += sum(
+            isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
+        )
 
     # -- the transaction ---------------------------------------------------------------------------------------------------
 
@@ -153,8 +148,11 @@ class Writing(Sharing):
         self._memory.drop(gone)
 
     def _moved(self, number: int, some: Sequence[tuple[Record, Recorded | Parked]]) -> Position:
+        watermark = self.ahead[number].watermark
+        for _, one in some:
+            if isinstance(one, Recorded) and (watermark is None or one.recorded_at > watermark):
+                watermark = one.recorded_at
         last = some[-1][0]
-        watermark = watermark_after(some, self.ahead[number].watermark)
         return Position(last.offset + 1, watermark, digest_of(last))
 
     # -- folding -----------------------------------------------------------------------------------------------------------
@@ -164,7 +162,10 @@ class Writing(Sharing):
     ) -> None:
         started = time.perf_counter()
         work.theirs, work.ours = {}, {}
-        subjects = set[Person]().union(*map(persons_in, read.values()))
+        subjects = {
+            (one.tenant, one.subject)
+            for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK
+        }  # fmt: skip
         renamed = await tables_people.aliases(connection, self._schema, list(subjects)) if subjects else {}
         breath = Breath()
         until: dict[int, datetime | None] = {}
@@ -182,7 +183,7 @@ class Writing(Sharing):
         if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & work.ours.keys()):
             await self._recall_erased(connection, work, merged)
         started, breath = time.perf_counter(), Breath()
-        for person, number in sorted(work.ours.items()):
+        for person, number in work.ours.items():
             work.fold(person, until[number])
             if breath.is_due:
                 await breath.taken()
@@ -208,7 +209,7 @@ class Writing(Sharing):
         started = time.perf_counter()
         breath = Breath()
         work.changes.amend()
-        for person in sorted(work.touched):
+        for person in work.touched:
             work.rows_of(person)
             if breath.is_due:
                 await breath.taken()

@@ -12,7 +12,7 @@ from services.projector.batch import Projecting
 from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.records import Reader
-from services.tables import connected, ensure_base
+from services.tables import Generation, connected, ensure_base
 from tests.benchmarks.bench import HELD_FACTS, batches
 from tests.line import Line
 
@@ -30,6 +30,14 @@ async def new_database(beside: str) -> str:
     return database
 
 
+async def tell(line: Line, made: Generation, done: int, seconds: float) -> None:
+    """Say how it went: what `run` reads of each of them."""
+    bounced = await line.fetch(f"select count(*) as n from {made.schema}.case_path where hops >= 4")
+    findings = await line.fetch(f"select count(*) as n from {made.schema}.finding")
+    said = {"records": done, "seconds": seconds, "bounced": bounced[0]["n"], "findings": findings[0]["n"]}
+    sys.stdout.write(orjson.dumps(said).decode() + "\n")
+
+
 async def main() -> None:
     database = await new_database(sys.argv[4])
     async with Line(sys.argv[1], database, sys.argv[2], int(sys.argv[3]), Policy()) as line:
@@ -41,10 +49,7 @@ async def main() -> None:
         done, _ = await batches(line, lambda batch: work.follow(batch, more=True), AT_ONCE)
         await work.settle()
         seconds = time.perf_counter() - began
-        found = await line.fetch(f"select count(*) as n from {line.generation.schema}.case_path where hops >= 4")
-        findings = await line.fetch(f"select count(*) as n from {line.generation.schema}.finding")
-    said = {"records": done, "seconds": seconds, "bounced": found[0]["n"], "findings": findings[0]["n"]}
-    sys.stdout.write(orjson.dumps(said).decode() + "\n")
+        await tell(line, line.generation, done, seconds)
 
 
 if __name__ == "__main__":
