@@ -13,7 +13,7 @@ from services.command_line.facts import Wait, progress, send
 from services.command_line.showing import AsJson, Exit, Home, Problem, err, fail, here, out, plainly, print_json, run
 from services.importer.files import Format, Source, examined
 from services.importer.importing import SAMPLES, Importing, Report, jsonl_facts, started
-from services.importer.mapping import BadMap, Map, read_map, settled
+from services.importer.mapping import BadMap, Map, described, read_map, settled
 from services.importer.rows import columns, rows
 from services.importer.times import SwapCheck, TimeReader, time_reader
 
@@ -51,7 +51,9 @@ def import_files(
     files: Annotated[list[Path], typer.Argument(help="XES, CSV or JSONL; gzip is unpacked.")],
     home: Home = None,
     case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,
-    patient: Annotated[str | None, typer.Option("--patient", help="Column of the patient (default: the case).")] = None,
+    patient: Annotated[
+        str | None, typer.Option("--patient", help="Column of the patient (default: one of that name, else the case).")
+    ] = None,
     time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
     department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,
     activity: Annotated[str | None, typer.Option("--activity", help="Column of the activity.")] = None,
@@ -117,6 +119,7 @@ def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as
     if source.format == "jsonl":
         return Plan(source, None, tenant, as_lived, report)
     settled_map = settled(chosen, columns(source), file)
+    err.print(f"  columns: {described(settled_map)}", style="dim", markup=False)
     column = settled_map.time or ""
     with progress() as bar:
         task = bar.add_task("reading", total=None, rate="")

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-import charset_normalizer
-
+from services.importer.encodings import Letters, marked
 from services.publishing import BadFile
 
 Format = Literal["xes", "csv", "jsonl"]
@@ -30,10 +29,13 @@ class Source:
     digest: str
     encoding: str
     delimiter: str
+    lost: int = 0
 
     def described(self) -> str:
         """One line about what was detected."""
         text = f"{self.path.name}: {self.format.upper()}, {self.encoding}"
+        if self.lost:
+            text += f" ({self.lost} characters that are not, read as \ufffd)"
         return f"{text}, columns separated by {self.delimiter!r}" if self.format == "csv" else text
 
 
@@ -55,10 +57,11 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 def examined(path: Path, wanted: Format | None) -> Source:
     """Read a file through once, so that a damaged one is refused before anything is published."""
-    digest, sample, line = hashlib.sha256(), b"", 0
+    digest, letters, sample, line = hashlib.sha256(), Letters(), b"", 0
     with opened(path) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
+            letters.see(chunk)
             if len(sample) < SAMPLE:
                 sample += chunk[: SAMPLE - len(sample)]
             line = _longest_open_line(line, chunk)
@@ -67,10 +70,12 @@ def examined(path: Path, wanted: Format | None) -> Source:
     if not sample.strip():
         raise BadFile(f"{path}: is empty")
     kind = wanted or _format(path, sample)
-    if b"\x00" in sample:
+    encoding = marked(sample) or letters.encoding()
+    if b"\x00" in sample and encoding != "utf-16":
         raise BadFile(f"{path}: is not text: it holds NUL bytes")
-    encoding = _encoding(path, sample)
-    return Source(path, kind, digest.hexdigest()[:16], encoding, _delimiter(sample, encoding) if kind == "csv" else "")
+    delimiter = _delimiter(sample, encoding) if kind == "csv" else ""
+    lost = letters.lost if encoding in ("utf-8", "utf-8-sig") else 0
+    return Source(path, kind, digest.hexdigest()[:16], encoding, delimiter, lost)
 
 
 def _longest_open_line(length: int, chunk: bytes) -> int:
@@ -93,19 +98,6 @@ def _format(path: Path, sample: bytes) -> Format:
     if names & {".jsonl", ".ndjson", ".json"} or sample.lstrip().startswith(b"{"):
         return "jsonl"
     return "csv"
-
-
-def _encoding(path: Path, sample: bytes) -> str:
-    if sample.startswith(b"\xef\xbb\xbf"):
-        return "utf-8-sig"
-    try:
-        sample.rsplit(b"\n", 1)[0].decode("utf-8")
-    except UnicodeDecodeError:
-        best = charset_normalizer.from_bytes(sample).best()
-        if best is None:
-            raise BadFile(f"{path}: is not text in any encoding known here") from None
-        return str(best.encoding)
-    return "utf-8"
 
 
 def _delimiter(sample: bytes, encoding: str) -> str:

@@ -1,6 +1,7 @@
 """Which column is what, and which claims a case's attributes state."""
 
 import tomllib
+import unicodedata
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,14 +19,28 @@ KNOWN = {
         "caseid",
         "case id",
         "dossier",
-        "patient_id",
-        "patient",
+        "n° dossier",
+        "no dossier",
+        "numéro de dossier",
+        "numéro dossier",
         "ticket",
         "id",
     ),
-    "time": ("time:timestamp", "timestamp", "time", "datetime", "date", "complete timestamp", "horodatage"),
-    "department": ("org:group", "department", "group", "dept", "service", "departement", "unit"),
-    "activity": ("concept:name", "activity", "event", "activite", "action"),
+    "patient": ("patient_id", "patient", "ipp", "nip"),
+    "time": (
+        "time:timestamp",
+        "timestamp",
+        "time",
+        "datetime",
+        "date",
+        "complete timestamp",
+        "horodatage",
+        "date et heure",
+        "date heure",
+        "date/heure",
+    ),
+    "department": ("org:group", "department", "group", "dept", "service", "département", "unit", "unité"),
+    "activity": ("concept:name", "activity", "event", "activité", "action"),
     "actor": ("org:resource", "resource", "actor", "agent", "user"),
 }
 
@@ -83,17 +98,28 @@ def read_map(path: Path | None) -> Map:
         raise BadMap(f"{path}: " + "; ".join(lines)) from None
 
 
+def _plain(name: str) -> str:
+    """A column's name as it is looked for: without accents, capitals, and what joins its words."""
+    letters = unicodedata.normalize("NFD", name.casefold().replace("_", " "))
+    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
+
+
+def described(chosen: Map) -> str:
+    """One line about which column is read as what."""
+    return ", ".join(f"{meaning} = {name}" for meaning in KNOWN if (name := getattr(chosen, meaning)) is not None)
+
+
 def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
     """The map with every column it needs; a column that was named and is not there is refused. Raises `BadFile`."""
     found: dict[str, str | None] = {}
-    by_name = {name.casefold(): name for name in columns}
+    by_name = {_plain(name): name for name in columns}
     for meaning, usual in KNOWN.items():
         named = getattr(chosen, meaning)
         if named is not None and named not in columns:
             raise BadFile(f"{path}: there is no column {named!r} for the {meaning}; there are: {', '.join(columns)}")
-        found[meaning] = named or next((by_name[name] for name in usual if name in by_name), None)
-    if chosen.patient is not None and chosen.patient not in columns:
-        raise BadFile(f"{path}: there is no column {chosen.patient!r} for the patient; there are: {', '.join(columns)}")
+        found[meaning] = named or next((by_name[plain] for name in usual if (plain := _plain(name)) in by_name), None)
+    if found["case"] is None:
+        found["case"] = found["patient"]
     for meaning in ("case", "time"):
         if found[meaning] is None:
             raise BadFile(

@@ -60,14 +60,58 @@ def test_the_delimiter_is_found(tmp_path: Path, delimiter: str) -> None:
     assert len(facts) == 2
 
 
-def test_another_encoding_is_found_and_said(tmp_path: Path) -> None:
-    row = "c1,réception du dossier arrivé à l'accueil,Cardiologie générale,2026-03-02T09:00:00Z\n"
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1", "cp850", "mac_roman"])
+@pytest.mark.parametrize(
+    ("department", "activity"),
+    [
+        ("Cardiologie générale", "réception du dossier arrivé à l'accueil"),
+        ("Problèmes sociaux", "père reçu"),
+        ("Hôpital de jour", "où ça ? très tôt"),
+        ("Accès", "read"),
+    ],
+)
+def test_accents_are_read_as_they_were_written(tmp_path: Path, encoding: str, department: str, activity: str) -> None:
+    row = f"c1,{activity},{department},2026-03-02T09:00:00Z\n"
 
-    found, facts = planned(brought(tmp_path, "log.csv", (HEAD + row * 30).encode("cp1252")))
+    found, facts = planned(brought(tmp_path, "log.csv", (HEAD + row * 3).encode(encoding)))
 
-    assert found.source.encoding != "utf-8"
     assert found.source.encoding in found.source.described()
-    assert facts[0]["data"]["department"] == "Cardiologie générale"  # type: ignore[index]
+    assert [(one["data"]["department"], one["data"]["activity"]) for one in facts] == [(department, activity)] * 3  # type: ignore[index]
+
+
+def test_an_accent_that_comes_late_in_a_file_is_read_too(tmp_path: Path) -> None:
+    plain, late = "c1,read,A,2026-03-02T09:00:00Z\n", "c1,read,Néphrologie,2026-03-02T09:00:00Z\n"
+
+    _, facts = planned(brought(tmp_path, "log.csv", (HEAD + plain * 15_000 + late).encode("cp1252")))
+
+    assert facts[-1]["data"]["department"] == "Néphrologie"  # type: ignore[index]
+
+
+def test_one_damaged_byte_costs_the_other_accents_nothing_and_is_said(tmp_path: Path) -> None:
+    row = "c1,read,Néphrologie,2026-03-02T09:00:00Z\n".encode()
+
+    found, facts = planned(
+        brought(tmp_path, "log.csv", HEAD.encode() + row * 9 + b"c1,r\xe8ad,A,2026-03-02T09:00:00Z\n")
+    )
+
+    assert facts[0]["data"]["department"] == "Néphrologie"  # type: ignore[index]
+    assert "1 characters that are not" in found.source.described()
+
+
+@pytest.mark.parametrize(
+    ("head", "case", "patient"),
+    [
+        ("N° dossier;Patient;Date et heure;Unité", "d1", "p1"),
+        ("IPP;Numero_de_dossier;DATE ET HEURE;Service", "p1", "d1"),
+        ("Patient;Ward;timestamp;Service", "d1", "d1"),
+    ],
+)
+def test_usual_names_are_known_with_and_without_accents_and_a_patient_is_no_case(
+    tmp_path: Path, head: str, case: str, patient: str
+) -> None:
+    _, facts = planned(brought(tmp_path, "log.csv", f"{head}\nd1;p1;2026-03-02T09:00:00Z;A\n"))
+
+    assert (facts[0]["data"]["case"], facts[0]["subject"]) == (case, patient)  # type: ignore[index]
 
 
 def test_rows_that_cannot_be_used_are_listed_by_reason_with_their_numbers(tmp_path: Path) -> None:
