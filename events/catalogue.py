@@ -84,11 +84,6 @@ def read(kind: str, data: dict[str, Any]) -> Data | None:
     reader = VALIDATE.get(kind)
     if reader is None:
         return None
-    for name, value in data.items():
-        if isinstance(value, str):
-            said = shared(value)
-            if said is not value:
-                data[name] = said
     try:
         found = reader(data)
     except ValidationError as wrong:
