@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import StringConstraints
 
-from events.fields import Data, Id, Instant, Text, without_nul
+from events.fields import Data, Id, Instant, Text
 
 Severity = Literal["low", "medium", "high", "critical"]
-AlertId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=640), AfterValidator(without_nul)]
+AlertId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=640)]
 """The id of a finding: its kind and the ids it is about, hence longer than each."""
 
 

@@ -5,7 +5,6 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     Strict,
@@ -14,14 +13,6 @@ from pydantic import (
 )
 
 from events.times import instant, moment
-
-
-def without_nul(value: str) -> str:
-    """Postgres keeps no NUL character, and no honest text holds one."""
-    if "\x00" in value:
-        msg = "must hold no NUL character"
-        raise ValueError(msg)
-    return value
 
 
 def is_storable(value: Any) -> bool:
@@ -46,9 +37,8 @@ Moment = Annotated[
 Id = Annotated[
     str,
     StringConstraints(strict=True, min_length=1, max_length=128),
-    AfterValidator(without_nul),
 ]
-Text = Annotated[str, Strict(), AfterValidator(without_nul)]
+Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 Seconds = Annotated[float, Strict(), Field(ge=0)]
 Channel = Literal[
