@@ -24,7 +24,7 @@ def sources() -> list[Path]:
     facts = [ROOT / "events" / f"{name}.py" for name in ("catalogue", "envelope", "identity", "times", "upcasts")]
     work = [
         ROOT / "services" / "projector" / f"{name}.py"
-        for name in ("changed_rows", "changes", "encoding", "gathered", "held", "records", "work")
+        for name in ("changed_rows", "changes", "encoding", "gathered", "held", "records", "spilled", "work")
     ]
     return [*facts, *sorted(folds), *work]
 

@@ -11,8 +11,9 @@ from services.log import Record
 from services.projector.batch import Projecting
 from services.projector.changes import Person
 from services.projector.collector import keep_all, tidy
-from services.projector.gathered import Gathered, Raw, in_parts, named
-from services.projector.records import Parked, digest_of, parked_row
+from services.projector.gathered import Gathered, in_parts, named
+from services.projector.records import digest_of, parked_row
+from services.projector.spilled import Raw
 from services.projector.work import Work
 from services.tables import NOT_KEPT, Connection
 from services.tables_generations import has_timeline_index, partitions_with_people
@@ -27,8 +28,8 @@ log = structlog.get_logger("parcours.projector")
 
 
 class Filling(Projecting):
-    """Folds a partition from where it stands, in one transaction for up to `SEGMENT` records. They are put together by person before
-    they are read: one person's facts, their file and their rows are in use at a time, and then no more.
+    """Folds a partition from where it stands, in one transaction. Its records are put together by person before they are read, on
+    disk where they are more than `SEGMENT`: one person's facts, their file and their rows are in use at a time, and then no more.
     """
 
     _has_strays = False
@@ -44,7 +45,7 @@ class Filling(Projecting):
     async def fill(self, number: int, batches_from: Callable[[int], Batches], step: Step) -> None:
         """Take in what `batches_from` an offset gives of a partition; `step` is told how many records were folded.
 
-        Without the timeline's index nobody is read back from it: what is more than a segment then has to wait for the index.
+        Without the timeline's index nobody is read back from it: a partition that was begun (`_carefully`) then waits for the index.
         """
         while True:
             batches = batches_from(self.positions[number].next_offset)
@@ -57,6 +58,8 @@ class Filling(Projecting):
                     log.warning("rows refused", error=type(wrong).__name__, partition=number)
                     await self._carefully(number, batches_from(self.positions[number].next_offset), some.end, step)
                     break
+                finally:
+                    some.close()
             else:
                 return
 
@@ -71,15 +74,20 @@ class Filling(Projecting):
             self._memory.drop_partitions([number])
 
     async def _gathered(self, batches: Batches) -> Gathered | None:
-        """As many of the next records as may be held; None when there are no more."""
+        """All there is next; None when there is no more."""
         tidy()
         found = Gathered(SEGMENT, SEGMENT_BYTES)
-        async for batch in batches:
-            started = time.perf_counter()
-            found.add(batch)
-            self.spent.fetch += time.perf_counter() - started
-            if found.is_full:
-                break
+        try:
+            async for batch in batches:
+                started = time.perf_counter()
+                found.add(batch)
+                if found.is_full:
+                    found.put_aside(self._reader)
+                self.spent.fetch += time.perf_counter() - started
+        except BaseException:
+            found.close()
+            raise
+        found.complete(self._reader)
         keep_all()
         return found if found.records else None
 
@@ -117,8 +125,8 @@ class Filling(Projecting):
         batch = to[number].batch
         assert batch is not None  # noqa: S101 - it was made with one
         await self._move(connection, self.positions, to, batch)
-        last.changes.parked += [parked_row(one) for one in some.sort_out(self._reader) if isinstance(one, Parked)]
-        renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.theirs])
+        last.changes.parked += [parked_row(one) for one in some.parked]
+        renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.keys])
         for part in in_parts(some.shared_out(renamed), PART):
             work = self._work()
             strays += self._read_part(work, number, part, renamed)

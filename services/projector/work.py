@@ -15,9 +15,9 @@ from projections.known import grown
 from projections.standing import Touched
 from services.projector.changed_rows import person_rows
 from services.projector.changes import Changes, Person
-from services.projector.gathered import Raw
 from services.projector.held import Held
 from services.projector.records import Parked, parked_row
+from services.projector.spilled import Raw
 
 Say = Callable[["Work", Held, ToSay, datetime, Recorded | None], None]
 Failed = Callable[[Held, Exception], None]

@@ -64,8 +64,15 @@ def test_the_watermark_is_that_of_the_latest_record_that_is_a_fact(seed: int, mo
     some = Gathered(1_000, 1_000_000)
     for start in range(0, len(records), 7):
         some.add(records[start : start + 7])
+        if random.random() < 0.2:
+            some.put_aside(READER)
+    if random.random() < 0.7:
+        some.complete(READER)
 
-    assert some.watermark(READER, before) == latest(records, before)
+    found = some.watermark(READER, before)
+    some.close()
+
+    assert found == latest(records, before)
 
 
 def test_a_time_is_told_only_where_nothing_else_could_be_meant() -> None:
@@ -93,6 +100,35 @@ def test_times_as_bytes_are_in_the_order_of_time() -> None:
     for one, first in told:
         for other, second in told:
             assert first < second or one >= other  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_does_not_fit_into_memory_is_shared_out_like_what_does(seed: int) -> None:
+    random = Random(seed)
+    keys = (*(f"default|p{n}".encode() for n in range(9)), None, b"nobody")
+    facts = lines(
+        *(worked("A").named(f"f{n}").of(f"p{random.randrange(9)}") for n in range(120)), tick("2026-07-01T00:00:00Z")
+    )
+    records = [One(n, random.choice((raw, raw, raw, b"no fact")), random.choice(keys)) for n, raw in enumerate(facts)]
+    renamed = random.choice(({}, {("default", "p1"): "p2", ("default", "p3"): "p2", ("default", "p4"): "elsewhere"}))
+    found = []
+    for most in (1_000, random.randrange(1, 40)):
+        some = Gathered(most, 1_000_000)
+        for start in range(0, len(records), 5):
+            some.add(records[start : start + 5])
+            if some.is_full:
+                some.put_aside(READER)
+        some.complete(READER)
+        assert set(some.keys) >= {key for key in keys if key and b"|" in key and any(one.key == key for one in records)}
+        assert bool(some.spilled.files) == (most < 1_000)
+        theirs = {
+            person: [(raw.offset, raw.key, raw.value) for raw in listed] for person, listed in some.shared_out(renamed)
+        }
+        found.append((theirs, [one.record.offset for one in some.parked], some.end, some.records))
+        some.close()
+
+    assert found[0] == found[1]
+    assert all(listed == sorted(listed) for listed in found[0][0].values())
 
 
 def test_it_is_full_by_records_or_by_bytes() -> None:
