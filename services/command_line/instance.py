@@ -39,6 +39,7 @@ from services.settings import EVENTS, Settings, running, settings
 from services.tables import TablesUnavailable, connected
 from services.telemetry import STALE, configure_logs
 
+FAR_BEHIND = 5_000_000
 STEPS = ("fetch", "decode", "fold", "load", "rows", "write")
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="A policy document (JSON or TOML): what differs from the defaults.")
@@ -317,6 +318,11 @@ def status(home: Home = None, *, as_json: AsJson = False) -> None:
         ]
         print_table("Parcours", ("", ""), rows)
         print_table("Services", ("service", "state"), told["services"].items())
+        if (told["lag"] or 0) > FAR_BEHIND:
+            err.print(
+                "The tables are far behind the log. `parcours rebuild` reads a long history faster than the"
+                " projector, and takes its place when it has caught up.", style="yellow",
+            )  # fmt: skip
     if bad:
         raise typer.Exit(int(Exit.AWAY if "away" in bad.values() else Exit.PROBLEM))
 

@@ -19,7 +19,7 @@ from services.tables import NOT_KEPT, Connection
 from services.tables_generations import has_timeline_index, partitions_with_people
 from services.tables_projector import Position
 
-SEGMENT = 500_000
+SEGMENT = 300_000
 SEGMENT_BYTES = 256_000_000
 PART = 4_000
 Batches = AsyncIterator[Sequence[Record]]

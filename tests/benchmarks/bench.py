@@ -1,8 +1,8 @@
 """How fast, beside its own limits in the same run: `make bench`, or FACTS=1000000 RUNS=1 make bench.
 
 Prints a table, and JSON as last line: medians of the runs, and the spread from the slowest to the fastest where there are several.
-LIVE=0 leaves the live run out: for a log of millions, of which only the rebuild is asked. AT_ONCE=16000 reads as much at once as a
-projector that catches up does.
+LIVE=0 leaves the live run out: for a log of millions, of which only the rebuild is asked. AT_ONCE: how many records are read at once,
+16,000 as by a projector that catches up.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from tests.benchmarks.logs import START, log
 from tests.line import Line
 
 PARTITIONS, SAMPLE, HELD_FACTS = 24, 100_000, 400_000
-AT_ONCE = int(os.environ.get("AT_ONCE", "4000"))
+AT_ONCE = int(os.environ.get("AT_ONCE", str(Settings(Path()).max_records)))
 
 
 async def batches(line: Line, take: Any, at_once: int = AT_ONCE) -> tuple[int, float]:
