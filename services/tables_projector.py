@@ -382,9 +382,8 @@ async def _put(connection: Connection, schema: str, table: Table, rows: Sequence
     await connection.execute(
         f"create temp table if not exists {aside} on commit delete rows as select {names} from {schema}.{table.name} with no data"
     )
-    if await connection.fetchval(
-        f"select exists (select from {aside})"
-    ):  # a rebuild writes part after part in a transaction
+    is_used = await connection.fetchval(f"select exists (select from {aside})")
+    if is_used:  # a rebuild writes part after part in one transaction
         await connection.execute(f"truncate {aside}")
     await _copy(connection, f"pg_temp.{aside}", table, rows)
     await connection.execute(

@@ -47,21 +47,17 @@ class Filling(Projecting):
 
         Without the timeline's index nobody is read back from it: a partition that was begun (`_carefully`) then waits for the index.
         """
-        while True:
-            batches = batches_from(self.positions[number].next_offset)
-            while (some := await self._gathered(batches)) is not None:
-                if self.positions[number].next_offset > 0 and not self._is_indexed:
-                    return
-                try:
-                    await self._take_in(number, some, step)
-                except NOT_KEPT as wrong:
-                    log.warning("rows refused", error=type(wrong).__name__, partition=number)
-                    await self._carefully(number, batches_from(self.positions[number].next_offset), some.end, step)
-                    break
-                finally:
-                    some.close()
-            else:
+        while self.positions[number].next_offset == 0 or self._is_indexed:
+            some = await self._gathered(batches_from(self.positions[number].next_offset))
+            if some is None:
                 return
+            try:
+                await self._take_in(number, some, step)
+            except NOT_KEPT as wrong:
+                log.warning("rows refused", error=type(wrong).__name__, partition=number)
+                await self._carefully(number, batches_from(self.positions[number].next_offset), some.end, step)
+            finally:
+                some.close()
 
     async def _carefully(self, number: int, batches: Batches, until: int, step: Step) -> None:
         try:

@@ -153,7 +153,9 @@ async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False, proc
     async with one.pool.acquire() as connection:
         at = await saved.reached(connection, made.schema)
         await saved.index_timeline(connection, made)
-    if any(end > at[number] for number, end in until.items()):  # more than one segment: those people are read back
+    if any(
+        end > at[number] for number, end in until.items()
+    ):  # begun where Postgres refused a row: those people are read back
         await _fill_parts(one, made, until, processes)
     await index(one, made)
     await fill(one, made, until)

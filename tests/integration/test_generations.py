@@ -16,7 +16,7 @@ from services.log import Outgoing, Record, partition_of
 from services.projector import filling
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
-from services.projector.changes import Row
+from services.projector.changes import Changes, Row
 from services.tables import Connection, Generation, active_generation, connected
 from services.tables_projector import FenceLost
 from tests.builders import DAY, HOUR, MONDAY, Said, lines, registered, said, tick, worked
@@ -188,6 +188,20 @@ async def test_who_has_come_by_a_merge_is_no_stranger_to_the_first_record_of_the
 
         assert (await line.export())["cases"][0]["path"] == ["A", "B", "A", "C"]
         assert await saved.digests(connection, made.schema) == await saved.digests(connection, line.generation.schema)
+
+
+async def test_what_is_set_aside_for_an_upsert_is_gone_before_the_next_part_of_a_transaction(line: Line) -> None:
+    schema, n = line.generation.schema, tables_projector.FEW + 1
+    async with line.pool.acquire() as connection, connection.transaction():
+        for part in ("a", "b", "c"):
+            changes = Changes()
+            for number in range(n):
+                row = ("default", f"{part}{number}", 0, False, 1, 0, 1, None, MONDAY, False)
+                changes.patients.add(row, is_new=False)
+            await tables_projector.write(connection, schema, changes)
+
+        assert await connection.fetchval(f"select count(*) from pg_temp.aside_{schema}_patient") == n
+        assert await connection.fetchval(f"select count(*) from {schema}.patient") == 3 * n
 
 
 @pytest.mark.parametrize("segment", [1_000, 4])
