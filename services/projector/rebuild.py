@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from services.projector.filling import SEGMENT, Batches, Filling
 from services.projector.held import Memory
 from services.projector.records import Reader
 from services.tables import (
+    TRANSIENT,
     Connection,
     Generation,
     NoGeneration,
@@ -32,6 +34,7 @@ from services.tables import (
 )
 
 AT_ONCE = 16_000
+STILL = 5.0
 Step = Callable[[int, int], None]
 
 
@@ -209,14 +212,15 @@ async def fill_in_processes(one: Rebuilding, made: Generation, until: Mapping[in
 
 
 async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Generation:
-    """Catch up, then switch in one transaction: the old generation may not have read further than the new one.
+    """Catch up, then switch in one transaction, in which the old generation stands still and the new one reads what is left.
 
     The projectors say what is different now: as soon as they see that the generation has changed.
     """
     for _ in range(tries):
         await fill(one, made, await end_offsets(one.kafka, one.topic))
-        if (active := await _switch(one, made)) is not None:
-            return active
+        with suppress(*TRANSIENT):  # a projector may be in the middle of a long batch
+            if (active := await _switch(one, made)) is not None:
+                return active
         await asyncio.sleep(0.1)
     raise NoGeneration(
         "the new tables could not catch up with the old ones: is the load too high? parcours rebuild --resume"
@@ -226,8 +230,13 @@ async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Gener
 async def _switch(one: Rebuilding, made: Generation) -> Generation | None:
     async with one.pool.acquire() as connection, connection.transaction():
         old = await active_generation(connection)
-        if old is not None and await saved.is_behind(connection, made, old):
-            return None
+        if old is not None:
+            await saved.stand_still(connection, old)
+            try:
+                async with asyncio.timeout(STILL):
+                    await fill(one, made, await saved.reached(connection, old.schema))
+            except TimeoutError:
+                return None
         await saved.activate(connection, made)
         await _have_said(connection, made)
         await saved.show(connection, made)

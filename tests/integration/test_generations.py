@@ -190,6 +190,27 @@ async def test_who_has_come_by_a_merge_is_no_stranger_to_the_first_record_of_the
         assert await saved.digests(connection, made.schema) == await saved.digests(connection, line.generation.schema)
 
 
+async def test_new_tables_take_over_although_facts_never_stop_coming(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, n = making.end_offsets, 0
+
+    async def end_offsets(servers: str, topic: str) -> dict[int, int]:
+        nonlocal n
+        ends, n = await honest(servers, topic), n + 1
+        await line.publish(lines(worked("Z").of("late").named(f"late{n}").on(MONDAY + n * HOUR)))
+        await line.project()  # the old tables are ahead of whatever the new ones are told to read
+        return ends
+
+    await line.publish(busy())
+    await line.project()
+    monkeypatch.setattr(making, "end_offsets", end_offsets)
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+
+    (late,) = await line.fetch("select facts from parcours.patient where patient = 'late'")
+    assert (late["facts"], n) == (2, 2)
+
+
 async def test_what_is_set_aside_for_an_upsert_is_gone_before_the_next_part_of_a_transaction(line: Line) -> None:
     schema, n = line.generation.schema, tables_projector.FEW + 1
     async with line.pool.acquire() as connection, connection.transaction():
