@@ -23,7 +23,7 @@ LONGEST_SHARED: Final = 64
 
 
 def shared(text: str) -> str:
-    """The same text, as it was said before: facts by the million name the same patients, cases and departments."""
+    """The same text, as it was said before: facts by the million name the same patients and sources."""
     found = SHARED.get(text)
     if found is not None:
         return found

@@ -89,14 +89,14 @@ class Gathered:
 
     def put_aside(self, reader: Reader) -> None:
         """To the disk with what is in memory, whosever it is."""
-        self.sort_out(reader)
+        self._sort_out(reader)
         self._look_at_unsure(reader)
         self.spilled.add(self.theirs)
         self.theirs, self.held, self.size = {}, 0, 0
 
     def complete(self, reader: Reader) -> None:
         """Nothing more comes."""
-        self.sort_out(reader)
+        self._sort_out(reader)
         if self.spilled.files:
             self.put_aside(reader)
 
@@ -124,7 +124,7 @@ class Gathered:
         self.looked_at += len(self.unsure)
         self.unsure = []
 
-    def sort_out(self, reader: Reader) -> None:
+    def _sort_out(self, reader: Reader) -> None:
         """Put the records whose keys name nobody to the persons they are about; what is no fact is `parked`, ticks are let go."""
         grown: dict[bytes, list[Raw]] = {}
         for raw in self.loose:

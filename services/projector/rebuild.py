@@ -35,6 +35,7 @@ from services.tables import (
 
 AT_ONCE = 16_000
 STILL = 5.0
+"""For how many seconds at most the tables in use stand still when others take over."""
 Step = Callable[[int, int], None]
 
 
@@ -156,9 +157,7 @@ async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False, proc
     async with one.pool.acquire() as connection:
         at = await saved.reached(connection, made.schema)
         await saved.index_timeline(connection, made)
-    if any(
-        end > at[number] for number, end in until.items()
-    ):  # begun where Postgres refused a row: those people are read back
+    if any(end > at[number] for number, end in until.items()):  # Postgres refused a row there: its people are read back
         await _fill_parts(one, made, until, processes)
     await index(one, made)
     await fill(one, made, until)

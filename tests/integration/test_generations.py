@@ -193,7 +193,16 @@ async def test_who_has_come_by_a_merge_is_no_stranger_to_the_first_record_of_the
 async def test_new_tables_take_over_although_facts_never_stop_coming(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, n = making.end_offsets, 0
+    honest, reached, n, stood_still = making.end_offsets, saved.reached, 0, 0
+
+    async def reached_by_all(connection: Connection, schema: str = "parcours") -> dict[int, int]:
+        nonlocal stood_still
+        if schema == line.generation.schema:  # the old tables, just before the switch: nobody moves them on
+            async with line.pool.acquire() as other:
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await other.execute(f"select 1 from {schema}.checkpoint for update nowait")
+            stood_still += 1
+        return await reached(connection, schema)
 
     async def end_offsets(servers: str, topic: str) -> dict[int, int]:
         nonlocal n
@@ -205,10 +214,11 @@ async def test_new_tables_take_over_although_facts_never_stop_coming(
     await line.publish(busy())
     await line.project()
     monkeypatch.setattr(making, "end_offsets", end_offsets)
+    monkeypatch.setattr(saved, "reached", reached_by_all)
     await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
 
     (late,) = await line.fetch("select facts from parcours.patient where patient = 'late'")
-    assert (late["facts"], n) == (2, 2)
+    assert (late["facts"], n, stood_still) == (2, 2, 1)
 
 
 async def test_what_is_set_aside_for_an_upsert_is_gone_before_the_next_part_of_a_transaction(line: Line) -> None:
