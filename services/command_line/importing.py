@@ -120,6 +120,11 @@ def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as
         return Plan(source, None, tenant, as_lived, report)
     settled_map = settled(chosen, columns(source), file)
     err.print(f"  columns: {described(settled_map)}", style="dim", markup=False)
+    if settled_map.department is None:
+        report.warn(
+            "no column is the department, so nobody can be found sent from one to another: say --department NAME",
+            file.name,
+        )
     column = settled_map.time or ""
     with progress() as bar:
         task = bar.add_task("reading", total=None, rate="")

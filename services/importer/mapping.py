@@ -26,7 +26,7 @@ KNOWN = {
         "ticket",
         "id",
     ),
-    "patient": ("patient_id", "patient", "ipp", "nip"),
+    "patient": ("patient_id", "patient", "patient number", "n° patient", "numéro patient", "ipp", "nip"),
     "time": (
         "time:timestamp",
         "timestamp",
@@ -39,7 +39,18 @@ KNOWN = {
         "date heure",
         "date/heure",
     ),
-    "department": ("org:group", "department", "group", "dept", "service", "département", "unit", "unité"),
+    "department": (
+        "org:group",
+        "department",
+        "group",
+        "dept",
+        "service",
+        "département",
+        "unit",
+        "unité",
+        "team",
+        "équipe",
+    ),
     "activity": ("concept:name", "activity", "event", "activité", "action"),
     "actor": ("org:resource", "resource", "actor", "agent", "user"),
 }

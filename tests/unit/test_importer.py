@@ -228,3 +228,14 @@ def test_a_file_that_is_none_is_refused_in_a_sentence_before_anything_is_done(tm
         planned(brought(tmp_path, name, content))
 
     assert name in str(refused.value)
+
+
+def test_a_log_without_a_department_says_that_nobody_can_be_found_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    for column, warned in (("Desk", True), ("Team", False)):
+        path.write_text(f"Ticket;Patient number;Date;{column}\nRX-1;P1;2026-09-01 08:00;Pharmacy\n", encoding="utf-8")
+        found = plan(path, None, Map(zone="Europe/Paris"), None, as_lived=True)
+
+        assert any("--department NAME" in what for what in found.report.warnings) == warned
+        (fact,) = map(orjson.loads, found.lines())
+        assert fact["subject"] == "P1"
