@@ -143,6 +143,10 @@ def _now_in(row: Row, language: int) -> str:
 
 def print_stories(title: str, stories: Iterable[tuple[str, str, str]], language: int) -> None:
     """Who, and what happened to them: readable at eighty columns."""
+    told = list(stories)
+    if not told:
+        out.print(f"{title}: none" if language == 0 else f"{title} : rien", markup=False)
+        return
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_lines=True, pad_edge=False
     )
@@ -150,7 +154,7 @@ def print_stories(title: str, stories: Iterable[tuple[str, str, str]], language:
         (("level", "who", "why"), ("niveau", "qui", "pourquoi"))[language], ("bold", "cyan", ""), strict=True
     ):
         table.add_column(head, style=style, overflow="fold", no_wrap=head not in ("why", "pourquoi"))
-    for story in stories:
+    for story in told:
         table.add_row(*map(escape, story))
     out.print(table)
 
