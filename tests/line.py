@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from projections.policy import Policy
 from projections.rows import Row
 from services import publishing, reading
-from services.log import LogWriter, Outgoing, Record, ensure_topics
+from services.log import LogWriter, Outgoing, Record, ensure_topics, partition_of
 from services.projector.batch import Projecting
 from services.projector.held import Memory
 from services.projector.records import Reader
@@ -111,6 +111,13 @@ class Line:
         for one in some:
             waiting.remove(one)
         return some
+
+    def homes(self, tenant: str = "default") -> dict[int, str]:
+        """A patient of each partition, by its number."""
+        found: dict[int, str] = {}
+        for number in range(50 * self.partitions):
+            found.setdefault(partition_of(f"{tenant}|p{number}".encode(), self.partitions), f"p{number}")
+        return found
 
     async def export(self, tenant: str | None = None) -> Row:
         """What the tables say."""

@@ -18,7 +18,7 @@ from services.projector.held import Held, Memory
 from services.projector.records import Reader
 from services.projector.work import Work
 from services.projector.writing import Read, Records, Writing
-from services.tables import NOT_KEPT, Generation, Pool
+from services.tables import NOT_KEPT, REFUSED, Generation, Pool
 from services.tables_projector import Position
 
 DUE_AT_ONCE = 2_000
@@ -255,7 +255,7 @@ class Projecting(Writing):
             waiting = await tables.inbox(connection, self._schema, self.positions, INBOX_AT_ONCE)
         if not waiting:
             return False
-        await self._transact_own(sorted({number for _, number, *_ in waiting}), waiting, ())
+        await self._own(waiting, ())
         return True
 
     async def _fire_due(self) -> bool:
@@ -267,12 +267,26 @@ class Projecting(Writing):
             due = await tables.due(connection, self._schema, marks, DUE_AT_ONCE)
         if not due:
             return False
-        await self._transact_own(sorted({self._home(person) for person in due}), (), due)
+        await self._own((), due)
         return True
 
-    async def _transact_own(
-        self, numbers: Sequence[int], waiting: Sequence[tables.Waiting], due: Sequence[Person]
-    ) -> None:
-        """A transaction that moves no offset: the checkpoint is compared and kept."""
-        to = {number: self.positions[number] for number in numbers}
-        await self._transact(to, lambda connection, work: self._fold_own(connection, work, waiting, due))
+    async def _own(self, waiting: Sequence[tables.Waiting], due: Sequence[Person]) -> None:
+        """A transaction that moves no offset: the checkpoint is compared and kept. What Postgres refuses is looked for by halves."""
+        numbers = {number for _, number, *_ in waiting} | {self._home(person) for person in due}
+        to = {number: self.positions[number] for number in sorted(numbers)}
+        try:
+            await self._transact(to, lambda connection, work: self._fold_own(connection, work, waiting, due))
+        except REFUSED as refused:
+            wrong = refused
+        else:
+            return
+        log.warning("rows refused", waiting=len(waiting), due=len(due), error=type(wrong).__name__)
+        if len(waiting) + len(due) == 1:
+            await self._transact(to, lambda connection, work: self._leave_out(connection, work, waiting, due, wrong))
+            return
+        for half in (slice(len(waiting) // 2), slice(len(waiting) // 2, None)):
+            if waiting[half]:
+                await self._own(waiting[half], ())
+        for half in (slice(len(due) // 2), slice(len(due) // 2, None)):
+            if due[half]:
+                await self._own((), due[half])

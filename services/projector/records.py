@@ -106,6 +106,11 @@ def parked(record: Record, code: str, field: str, rule: str) -> Parked:
     )
 
 
+def refused_by_tables(record: Record, wrong: Exception) -> Parked:
+    """Park a record that is a fact, but of which the tables keep no row."""
+    return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(wrong).__name__})")
+
+
 def parked_row(one: Parked) -> tuple[Any, ...]:
     record = one.record
     headers = [[name, None if value is None else value.hex()] for name, value in record.headers]

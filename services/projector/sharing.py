@@ -3,16 +3,23 @@
 from collections.abc import Sequence
 
 from events.catalogue import decoded
+from events.envelope import partition_key
 from projections.known import grown
 from projections.people import people
 from projections.rows import effective_merges
+from projections.standing import Touched
 from services import tables_people
 from services import tables_projector as tables
 from services.projector.changes import Person
 from services.projector.held import Held
 from services.projector.loading import Loading
+from services.projector.records import parked_row, refused_by_tables
+from services.projector.spilled import Raw
 from services.projector.work import Work
 from services.tables import Connection
+
+BEYOND = 10**15
+"""Where a fact is parked that another partition left: no log is so long, and every reader of JSON keeps such a number."""
 
 
 class Sharing(Loading):
@@ -53,6 +60,27 @@ class Sharing(Loading):
             elif held.newest is not None:  # time has not begun in this partition: nothing can fall due yet
                 work.refresh(held)
                 work.compare(held, held.newest, None)
+
+    async def _leave_out(
+        self, connection: Connection, work: Work, waiting: Sequence[tables.Waiting], due: Sequence[Person], wrong: Exception
+    ) -> None:  # fmt: skip
+        """What Postgres keeps no rows of: a fact is parked, at an offset `BEYOND` those of the log; a person is set aside."""
+        persons = {person: self._home(person) for person in due}
+        for name, number, tenant, person, raw, _ in waiting:
+            work.changes.taken.append(name)
+            if raw is None:
+                persons[tenant, person] = number
+                continue
+            at = decoded(raw).recorded_at
+            record = Raw(
+                number, BEYOND + name, partition_key(tenant, person).encode(), raw, (), round(at.timestamp() * 1000)
+            )
+            work.changes.parked.append(parked_row(refused_by_tables(record, wrong)))
+        await self._load(connection, work, persons)
+        for held in work.held.values():
+            held.is_quarantined = True
+            work.touched.setdefault(held.person, Touched())
+            self._quarantine(held, wrong)
 
     async def _regroup(self, connection: Connection, work: Work, held: Held) -> None:
         """Some facts of this person have become somebody else's: hand them over, and fold the rest anew."""

@@ -21,7 +21,7 @@ from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
 from services.projector.held import Held
 from services.projector.loading import Breath
-from services.projector.records import REFUSED_BY_TABLES, Parked, digest_of, parked
+from services.projector.records import Parked, digest_of, refused_by_tables
 from services.projector.sharing import Sharing
 from services.projector.work import Work
 from services.tables import REFUSED, Connection
@@ -55,7 +55,7 @@ class Writing(Sharing):
     def _read_record(self, record: Record, refused: Exception | None) -> Recorded | Parked:
         if refused is None:
             return self._reader.read(record)
-        return parked(record, REFUSED_BY_TABLES, "(record)", f"the tables keep no such row ({type(refused).__name__})")
+        return refused_by_tables(record, refused)
 
     def _note_batch(self, records: Records, read: Read) -> None:
         for step in ("fetch", "decode", "fold", "load", "rows", "write"):

@@ -173,10 +173,7 @@ async def test_what_was_parked_of_somebody_erased_is_gone_after_a_rebuild_too(li
 
 
 async def test_who_has_come_by_a_merge_is_no_stranger_to_the_first_record_of_their_own_partition(line: Line) -> None:
-    homes: dict[int, str] = {}
-    for number in range(50):
-        homes.setdefault(partition_of(f"default|p{number}".encode(), line.partitions), f"p{number}")
-    one, other = list(homes.values())[:2]
+    one, other = list(line.homes().values())[:2]
     await line.publish(lines(*(worked(d).of(one) for d in "ABA"), said("patient.merged", into=other).of(one)))
     await line.project()
     async with line.pool.acquire() as connection:

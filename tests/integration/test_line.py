@@ -14,7 +14,7 @@ from projections.policy import policy
 from services import tables_projector
 from services.instance import Servers
 from services.log import Outgoing, partition_of
-from services.projector import retrying
+from services.projector import retrying, sharing
 from services.projector.changes import Changes, Row
 from services.tables import Connection
 from services.tables_projector import FenceLost
@@ -22,6 +22,7 @@ from tests.builders import (
     DAY,
     HOUR,
     MONDAY,
+    SECOND,
     Said,
     answered,
     fold_lines,
@@ -349,10 +350,7 @@ async def test_of_copies_before_and_after_an_erasure_the_one_recorded_first_coun
 
 
 async def test_a_late_fact_of_somebody_whose_own_partition_is_empty_is_folded_in(line: Line) -> None:
-    homes: dict[int, str] = {}
-    for number in range(50):
-        homes.setdefault(partition_of(f"default|p{number}".encode(), line.partitions), f"p{number}")
-    one, other = list(homes.values())[:2]
+    one, other = list(line.homes().values())[:2]
     log = lines(
         worked("A").of(one).on(MONDAY),
         worked("A").of(one).on(MONDAY + 2 * DAY),
@@ -409,9 +407,7 @@ async def test_an_erasure_that_contradicts_an_earlier_fact_of_its_name_erases_no
 
 async def test_a_fact_that_is_still_under_way_when_its_merge_is_undone_finds_its_own_person(line: Line) -> None:
     """The owners of three partitions, each at its own pace: a fact waits for the second person while the first leaves the third."""
-    homes: dict[int, str] = {}
-    for number in range(50):
-        homes.setdefault(partition_of(f"north|p{number}".encode(), line.partitions), f"p{number}")
+    homes = line.homes("north")
     (one, first), (two, second), (three, third) = list(homes.items())[:3]
     owners = {number: await line.projector(f"owner-{number}") for number in (one, two, three)}
     for number, owner in owners.items():
@@ -489,6 +485,63 @@ async def test_a_record_whose_rows_postgres_refuses_is_parked_and_costs_nobody_e
     assert [tuple(row.values()) for row in parked] == [("table", "(record)", "p2")]
     async with line.pool.acquire() as connection:
         assert (await retrying.retry(connection, clock_rule=False))["tried"] == 0
+
+
+async def test_what_postgres_refuses_of_a_fact_that_another_partition_left_is_parked_and_the_rest_kept(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = tables_projector.write_facts
+
+    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
+        if any(row[4] == "bad" for row in facts):
+            raise asyncpg.DataError("no such row")
+        await honest(connection, schema, facts)
+
+    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    one, other = list(line.homes().values())[:2]
+    merge = lines(*bounced(other), said("patient.merged", into=other).of(one).named("m1"))
+    later = lines(*(worked(d).of(one).named(n) for d, n in (("D", "f9"), ("X", "bad"), ("E", "f10"))))
+    for some in (merge, later):
+        await line.publish(some)
+        await line.project()
+
+    found, expected = await line.export(), fold_lines([*merge, later[0], later[2]], line.policy)
+    assert found["cases"] == expected["cases"]
+    (parked,) = await line.fetch('select partition, "offset", code, subject, value, appended_at from parcours.parked')
+    assert (parked["code"], parked["subject"], parked["value"]) == ("table", one, later[1])
+    assert parked["partition"] == partition_of(f"default|{other}".encode(), line.partitions)
+    assert (parked["offset"], parked["appended_at"]) > (sharing.BEYOND, decoded(later[1]).recorded_at - SECOND)
+    assert await line.fetch("select 1 from parcours.inbox") == []
+
+
+async def test_somebody_whose_rows_are_refused_when_time_passes_is_set_aside_and_the_others_fall_due(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, sick = tables_projector.write, True
+
+    async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool) -> None:
+        if sick and any(row[1] == "p2" for row in [*changes.claims.new, *changes.claims.known]):
+            raise asyncpg.DataError("no such row")
+        await honest(connection, schema, changes, doubting=doubting)
+
+    log = lines(*(registered().of(f"p{n}").named(f"c{n}") for n in range(5)))
+    await line.publish(log)
+    await line.project()
+    monkeypatch.setattr(tables_projector, "write", write)
+    log += (passed := lines(tick("2027-09-01T00:00:00Z")))
+    await line.publish(passed)
+    await line.project()
+
+    aside = await line.fetch("select patient from parcours.patient where is_quarantined")
+    assert [row["patient"] for row in aside] == ["p2"]
+    unanswered = await line.fetch("select patient from parcours.claim where unanswered order by patient")
+    assert [row["patient"] for row in unanswered] == ["p0", "p1", "p3", "p4"]
+
+    sick = False
+    async with line.pool.acquire() as connection:
+        assert (await retrying.retry(connection, clock_rule=False))["patients"] == 1
+    await line.projecting.settle()
+    await same_as_fold(line, log)
 
 
 async def test_a_finding_that_settles_is_said_although_its_person_was_read_back_meanwhile(line: Line) -> None:
