@@ -14,6 +14,7 @@ from services.command_line.showing import (
     AsJson,
     Exit,
     Home,
+    Lang,
     Problem,
     Tenant,
     fail,
@@ -33,7 +34,6 @@ MOST = 1_000_000
 Alert = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alerts list` names them.")]
 By = Annotated[str | None, typer.Option("--by", help="Who does it (default: you).")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for those who come after.")]
-Language = Annotated[str, typer.Option("--lang", help="en or fr.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +71,7 @@ def told(row: Any, now: datetime) -> dict[str, Any]:
 def list_alerts(
     home: Home = None,
     tenant: Tenant = None,
-    lang: Language = "en",
+    lang: Lang = "en",
     *,
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
     as_json: AsJson = False,

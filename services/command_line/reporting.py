@@ -11,8 +11,7 @@ from projections.policy import Policy
 from projections.rows import Log, Row, result
 from services.command_line.importing import plan
 from services.command_line.instance import PolicyFile, read_policy
-from services.command_line.reading import chosen
-from services.command_line.showing import Exit, err, fail, out, plainly
+from services.command_line.showing import Exit, Lang, chosen, err, fail, out, plainly
 from services.importer.mapping import BadMap, read_map
 from services.report.page import Language, page
 
@@ -27,7 +26,7 @@ def report(
         Path, typer.Argument(help="An event log (XES, CSV), facts (JSONL), or what `export` or `fold` printed.")
     ],
     to: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")],
-    lang: Annotated[str, typer.Option("--lang", help="en or fr.")] = "en",
+    lang: Lang = "en",
     case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,
     time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
     department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,

@@ -28,6 +28,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 out, err = Console(), Console(stderr=True, highlight=False)
 
+Lang = Annotated[str, typer.Option("--lang", help="en or fr.")]
+
 
 class Exit(IntEnum):
     """Exit codes: fine, found a problem, wrong usage, a server is away."""
@@ -116,3 +118,10 @@ def here(home: Path | None) -> tuple[Settings, dict[str, Any]]:
     if not found:
         raise NotRunning(f"Parcours is not running in {one.home}. Start it with: parcours up")
     return one, found
+
+
+def chosen(lang: str) -> int:
+    """0 for English, 1 for French."""
+    if lang not in ("en", "fr"):
+        fail(f"--lang must be en or fr, not {lang!r}", Exit.USAGE)
+    return ("en", "fr").index(lang)

@@ -132,6 +132,13 @@ def test_facts_by_http_are_seen_by_the_commands(person: Person) -> None:
     assert found[0]["path"] == ["A", "B", "A"]
     assert "came back once" in person.says("bounced", "--tenant", "north")
     assert "revenu 1 fois" in person.says("bounced", "--tenant", "north", "--lang", "fr")
+    in_french = person.says("case", "c9", "--lang", "fr")
+    assert all(
+        word in in_french for word in ("retours", "Visites", "Chronologie", "acte sur le dossier", "Dossier ballotté")
+    )
+    assert "act on the case" in person.says("case", "c9")
+    figures = person.says("summary", "--tenant", "north", "--lang", "fr")
+    assert all(word in figures for word in ("dossiers ballottés", "B2 ballotté", "réclamations sans réponse"))
     (told,) = person.reads("case", "c9", "--json")
     assert [visit["department"] for visit in told["visits"]] == ["A", "B", "A"]
 
@@ -151,9 +158,13 @@ def test_as_of_shows_what_was_known_then(person: Person, tmp_path: Path) -> None
     person.says("publish", str(write(tmp_path / "asof.jsonl", log)), "--wait")
 
     (then,) = person.reads("case", "c5", "--as-of", "2026-03-02T10:30:00Z", "--json")
-
     (by_then,) = person.reads("case", "c5", "--occurred-by", "2026-03-02T10:00:00Z", "--json")
+    now, past = (
+        person.reads("summary", "--tenant", "west", "--json", *when)
+        for when in ((), ("--as-of", "2026-07-01T00:00:00Z"))
+    )
 
+    assert past | {"watermark": None} == now | {"watermark": None}
     assert then["path"] == ["A", "B"]
     assert by_then["path"] == ["A", "B"]
     assert by_then["level"] is None
