@@ -3,6 +3,9 @@
 Prints a table, and JSON as last line: medians of the runs, and the spread from the slowest to the fastest where there are several.
 LIVE=0 leaves the live run out: for a log of millions, of which only the rebuild is asked. AT_ONCE: how many records are read at once,
 16,000 as by a projector that catches up.
+
+`ratio_to_limit`: of what it would take to consume and decode the log and then to COPY the same rows, every table with its indexes and
+what was said, without any fold or change of a row. `ratio_to_timeline_limit`: where only the timeline is copied.
 """
 
 import asyncio
@@ -38,13 +41,15 @@ from services.projector.rebuild import Rebuilding, begin, fill, fill_in_processe
 from services.projector.records import Reader
 from services.projector.turns import Turns
 from services.settings import Settings
-from services.tables import connected, ensure_base
+from services.tables import Generation, connected, ensure_base
 from services.tables_projector import TIMELINE
 from tests.benchmarks import doors
+from tests.benchmarks.limits import same_rows
 from tests.benchmarks.logs import START, log
 from tests.line import Line
 
 PARTITIONS, SAMPLE, HELD_FACTS = 24, 100_000, 400_000
+PEOPLE = 10_000  # of whom the limits copy every row: some 120,000 facts
 AT_ONCE = int(os.environ.get("AT_ONCE", str(Settings(Path()).max_records)))
 
 
@@ -194,9 +199,11 @@ async def measure(line: Line, size: int) -> dict[str, Any]:
     published = sum(written.ends.values()) / (time.perf_counter() - started)
     calm_collector()
     found: dict[str, Any] = {}
+    tables: dict[str, Generation] = {}
     if os.environ.get("LIVE") != "0":
         found |= await live(line)
-    found["rebuild"] = await rebuilt(line, written.ends)
+        tables["live"] = line.generation
+    found["rebuild"], tables["rebuild"] = await rebuilt(line, written.ends)
     sample = []
     for raw in islice(log(size), SAMPLE):
         try:
@@ -204,15 +211,21 @@ async def measure(line: Line, size: int) -> dict[str, Any]:
         except Refused:
             continue
     found["fold"] = fold_only(sample)
-    raw_rate = [n / s for n, s in [await batches(line, nothing)]]
-    decode_rate = [n / s for n, s in [await batches(line, decode_only)]]
-    copied = await copy_only(line, sample)
-    limit = 1 / (1 / statistics.median(decode_rate) + 1 / copied)
-    for name in ("live", "rebuild"):
-        if name in found:
-            found[name]["ratio_to_limit"] = round(found[name]["facts_per_s"] / limit, 3)
+    raw_rate, decode_rate = [n / s for n, s in [await batches(line, nothing), await batches(line, decode_only)]]
+    copied = {"timeline": await copy_only(line, sample)}
+    for name, made in tables.items():
+        copied[name] = await same_rows(line, made, PEOPLE, live=name == "live")
+    limits = {name: 1 / (1 / decode_rate + 1 / rate) for name, rate in copied.items()}
+    for name in tables:
+        reached = found[name]["facts_per_s"]
+        found[name]["ratio_to_limit"] = round(reached / limits[name], 3)
+        found[name]["ratio_to_timeline_limit"] = round(reached / limits["timeline"], 3)
     return found | {
-        "limits": {"getmany": round(raw_rate[0]), "decode": round(decode_rate[0]), "copy": round(copied), "decode_then_copy": round(limit)},
+        "limits": {
+            "getmany": round(raw_rate), "decode": round(decode_rate),
+            "copy": {name: round(rate) for name, rate in copied.items()},
+            "decode_then_copy": {name: round(rate) for name, rate in limits.items()},
+        },
         "publish": {"facts_per_s": round(published)},
     }  # fmt: skip
 
@@ -237,7 +250,7 @@ async def live(line: Line) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def rebuilt(line: Line, ends: dict[int, int]) -> dict[str, Any]:
+async def rebuilt(line: Line, ends: dict[int, int]) -> tuple[dict[str, Any], Generation]:
     """The whole log again into new tables, in as many processes as there are cores; the indexes come last."""
     one = Rebuilding(line.kafka, line.pool, line.topic, False, lambda _a, _b: None, line.database)  # noqa: FBT003
     started = time.perf_counter()
@@ -251,7 +264,8 @@ async def rebuilt(line: Line, ends: dict[int, int]) -> dict[str, Any]:
     await index(one, made)
     seconds = time.perf_counter() - started
     n = sum(ends.values())
-    return {"facts_per_s": round(n / seconds), "before_indexes_per_s": round(n / filled), "rss_mb": round(largest[0])}
+    found = {"facts_per_s": round(n / seconds), "before_indexes_per_s": round(n / filled), "rss_mb": round(largest[0])}
+    return found, made
 
 
 async def _watch(largest: list[float]) -> None:
