@@ -11,9 +11,9 @@ from projections.policy import Policy
 from projections.rows import Row
 from services import publishing, reading
 from services.log import LogWriter, Outgoing, Record, ensure_topics, partition_of
-from services.projector.batch import Projecting
 from services.projector.held import Memory
 from services.projector.records import Reader
+from services.projector.stretch import Stretching
 from services.tables import Generation, Pool, connected, create_generation, open_pool
 
 
@@ -24,7 +24,7 @@ class Line:
         self.kafka, self.database, self.topic, self.partitions, self.policy = kafka, database, topic, partitions, policy
         self.pool: Pool
         self.generation: Generation
-        self.projecting: Projecting
+        self.projecting: Stretching
 
     async def __aenter__(self) -> Self:
         await ensure_topics(self.kafka, [self.topic], self.partitions)
@@ -39,10 +39,10 @@ class Line:
     ) -> None:
         await self.pool.close()
 
-    async def projector(self, owner: str = "test", held_facts: int = 100_000) -> Projecting:
+    async def projector(self, owner: str = "test", held_facts: int = 100_000) -> Stretching:
         """A projector that owns every partition, with nothing in memory."""
         reader = Reader(self.policy, self.partitions, clock_rule=False)
-        found = Projecting(self.pool, self.generation, self.topic, reader, Memory(held_facts), owner)
+        found = Stretching(self.pool, self.generation, self.topic, reader, Memory(held_facts), owner)
         await found.take(range(self.partitions))
         return found
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -21,12 +22,13 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from services import tables_projector as tables
 from services.health import health_app, quiet_server, tables_health
 from services.log import FETCHING, Record, hashes_before
-from services.projector.batch import Projecting, RowsRefused
+from services.projector.batch import RowsRefused
 from services.projector.collector import calm_collector, keep_all, tidy
 from services.projector.held import Memory
 from services.projector.loading import BreakerOpened
 from services.projector.records import Reader, digest_of
 from services.projector.retrying import retry
+from services.projector.stretch import Stretching, StretchLost
 from services.projector.turns import Turns
 from services.settings import EVENTS, GROUP, Settings
 from services.tables import (
@@ -53,6 +55,8 @@ SLOTS: Final = 64
 TIDY_EVERY: Final = 60.0
 FULL: Final = 1_000
 MOST_FETCH: Final = 1.0
+IDLE: Final = 2.0
+LONGEST: Final = 240.0  # below the consumer's max_poll_interval_ms
 log = structlog.get_logger("parcours.projector")
 
 
@@ -102,7 +106,7 @@ class Projector(ConsumerRebalanceListener):
 
     servers: str
     pool: Pool
-    work: Projecting
+    work: Stretching
     generation: int
     subscriber: BatchSubscriber = field(init=False)
     closing: bool = False
@@ -113,6 +117,7 @@ class Projector(ConsumerRebalanceListener):
     idle_since: float = 0.0
     turns: Turns = field(init=False)
     behind: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
     clock_rule: bool = True
     tends: bool = False
     health_url: str | None = None
@@ -133,6 +138,7 @@ class Projector(ConsumerRebalanceListener):
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Wait for the batch in flight: aiokafka hands out nothing more before it calls this, and heartbeats meanwhile."""
         del revoked
+        self.work.interrupt()
         try:
             async with asyncio.timeout(REBALANCE / 2), self._turn:
                 try:
@@ -189,6 +195,7 @@ class Projector(ConsumerRebalanceListener):
         for one in assigned:
             self.moved_at[one.partition] = asyncio.get_running_loop().time()
             self.behind[one.partition] = end[one] - positions[one.partition].next_offset
+            self.ends[one.partition] = end[one]
             consumer.seek(one, positions[one.partition].next_offset)
             if one.partition not in self.stopped:
                 consumer.resume(one)
@@ -208,30 +215,46 @@ class Projector(ConsumerRebalanceListener):
                 self.fail(error)
 
     async def _project(self, records: Sequence[Record]) -> None:
-        positions = self.work.ahead
+        wanted = {number: self.work.wanted_from(number) for number in self.work.ahead if number not in self.stopped}
         batch: dict[int, list[Record]] = {}
         for record in records:
-            if (
-                record.partition in positions
-                and record.partition not in self.stopped
-                and record.offset >= positions[record.partition].next_offset
-            ):
+            if record.partition in wanted and record.offset >= wanted[record.partition]:
                 batch.setdefault(record.partition, []).append(record)
         if not batch:
             return
         if self.idle_since:
             self.work.spent.fetch += min(asyncio.get_running_loop().time() - self.idle_since, MOST_FETCH)
         more = len(records) >= FULL
+        far = {number: batch[number] for number in batch if self._is_far(number)}
+        near = {number: some for number, some in batch.items() if number not in far}
         async with asyncio.timeout(PATIENCE * 2):
-            if await self._with_patience(lambda: self.work.take_in(batch)):
+            if not near or await self._with_patience(lambda: self.work.take_in(near)):
                 await self._with_patience(lambda: self.work.go_on(more=more))
+        if far:
+            async with asyncio.timeout(LONGEST):
+                await self._with_patience(lambda: self.work.take_far(far, self.ends, self._moves))
         now = asyncio.get_running_loop().time()
         # a full batch means that more is waiting: the time until the next one is spent fetching it
         self.idle_since = now if more else 0.0
         self.moved_at |= dict.fromkeys(batch, now)
-        self.behind |= {number: max(0, self.behind.get(number, 0) - len(some)) for number, some in batch.items()}
+        self.behind |= {number: max(0, self.behind.get(number, 0) - len(some)) for number, some in near.items()}
         if self.turns.waiting:
             self._take_turns(self.consumer)
+
+    def _is_far(self, number: int) -> bool:
+        """Whether what comes of a partition is gathered: its turn has come, or has not ended."""
+        return number in self.turns.reading or number in self.work.gathering
+
+    def _moves(self, _: int) -> None:
+        """A stretch takes its time, and is not stuck meanwhile."""
+        self.moved_at |= dict.fromkeys(self.work.positions, asyncio.get_running_loop().time())
+
+    async def _take_what_is_gathered(self) -> None:
+        """Of a partition of which nothing more comes, although the log seemed to hold more."""
+        now = asyncio.get_running_loop().time()
+        for number in list(self.work.gathering):
+            if now - self.moved_at.get(number, now) > IDLE:
+                await self._with_patience(partial(self.work.take_gathered, number, self._moves))
 
     async def _with_patience(self, step: Callable[[], Awaitable[None]]) -> bool:
         """Retry what passes; a lost fence is looked at again from the tables. False: read again from there."""
@@ -246,8 +269,8 @@ class Projector(ConsumerRebalanceListener):
                 log.warning("fence lost", error=str(lost))
                 await self._stand_again()
                 return False
-            except RowsRefused:
-                await self._stand_again()
+            except (RowsRefused, StretchLost):
+                await self._with_patience(self._stand_again)
                 return False
             except BreakerOpened as opened:
                 await self._break(opened)
@@ -274,13 +297,15 @@ class Projector(ConsumerRebalanceListener):
 
     def _pause(self, number: int) -> None:
         self.stopped.add(number)
+        self.work.forget(number)
         self.work.memory.drop_partitions([number])
         self.consumer.pause(TopicPartition(EVENTS, number))
 
     def _take_turns(self, consumer: AIOKafkaConsumer) -> None:
-        """Far behind, read a few partitions at a time."""
+        """Far behind, read one partition after another."""
         own = self.work.positions.keys() - self.stopped
-        waits, goes_on = self.turns.change({number: self.behind.get(number, 0) for number in own})
+        left = {number: self.ends.get(number, 0) - self.work.wanted_from(number) for number in own}
+        waits, goes_on = self.turns.change(left)
         consumer.pause(*(TopicPartition(EVENTS, number) for number in waits))
         consumer.resume(*(TopicPartition(EVENTS, number) for number in goes_on))
 
@@ -316,7 +341,7 @@ class Projector(ConsumerRebalanceListener):
             async with self.pool.acquire() as connection:
                 await connection.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'parcours-projector'"
-                    " and state like 'idle in transaction%' and pid <> pg_backend_pid() and xact_start < now() - interval '2 s'"
+                    " and state like 'idle in transaction%' and pid <> pg_backend_pid() and state_change < now() - interval '2 s'"
                 )
         except TRANSIENT:
             return  # the retry itself will say
@@ -374,6 +399,7 @@ class Projector(ConsumerRebalanceListener):
             for one in own:
                 position = self.work.positions.get(one.partition)
                 if position is not None:
+                    self.ends[one.partition] = end.get(one, 0)
                     self.behind[one.partition] = max(0, end.get(one, 0) - position.next_offset)
                     self.work.measures.lag.labels(str(one.partition)).set(self.behind[one.partition])
                 if one.partition in self.stopped or one.partition in self.turns.waiting:
@@ -398,6 +424,7 @@ class Projector(ConsumerRebalanceListener):
             async with self._turn:
                 if self.work.positions and not self.closing and not self._failed.done():
                     try:
+                        await self._take_what_is_gathered()
                         await self._with_patience(self.work.settle)
                         with suppress(*TRANSIENT):
                             await self.look_at_wishes()
@@ -509,7 +536,7 @@ async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.E
         partitions = await connection.fetchval(f"select count(*) from {generation.schema}.checkpoint")
     reader = Reader(generation.policy, partitions, clock_rule)
     owner = f"projector-{slot}/{os.getpid()}"
-    work = Projecting(pool, generation, EVENTS, reader, Memory(one.held_facts), owner)
+    work = Stretching(pool, generation, EVENTS, reader, Memory(one.held_facts), owner)
     projector = Projector(kafka, pool, work, generation.id, clock_rule=clock_rule, tends=slot == 1)
     if projector.tends:
         await projector.retry_parked()
@@ -545,6 +572,7 @@ async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.E
 async def _close(broker: KafkaBroker, projector: Projector) -> None:
     """No new batch, the one in flight finishes, the group is left; then the pool may close."""
     projector.closing = True
+    projector.work.interrupt()
     try:
         async with asyncio.timeout(GRACE + 5):
             await broker.stop()

@@ -1,13 +1,14 @@
 """What a projector tells of itself: seconds by step, and what /metrics shows. No name of a patient is in it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from events.envelope import Recorded
 from services.log import Record
+from services.projector.changes import Row
 from services.projector.records import Parked
 from services.tables_projector import Position
 
@@ -64,7 +65,15 @@ class Measures:
             for _, one in some:
                 if isinstance(one, Parked):
                     self.parked.labels(one.code).inc()
-            position = positions[number]
-            self.offset.labels(str(number)).set(position.next_offset)
-            if position.watermark is not None:
-                self.watermark.labels(str(number)).set(position.watermark.timestamp())
+            self.stands(number, positions[number])
+
+    def note_parked(self, rows: Iterable[Row]) -> None:
+        """Rows of the table of parked records."""
+        for row in rows:
+            self.parked.labels(row[3]).inc()
+
+    def stands(self, number: int, position: Position) -> None:
+        """Where a partition stands."""
+        self.offset.labels(str(number)).set(position.next_offset)
+        if position.watermark is not None:
+            self.watermark.labels(str(number)).set(position.watermark.timestamp())

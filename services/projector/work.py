@@ -28,11 +28,13 @@ MOMENT = timedelta(microseconds=1)
 @dataclass(slots=True)
 class Work:
     """One batch's work in memory. `say` is called for each alert that is due, with the fact that caused it;
-    `failed` for each person whose fold raised: they are set aside, and the others go on.
+    `failed` for each person whose fold raised: they are set aside, and the others go on. `is_lived`: what falls due between two facts
+    of a person fires between them, as if it had been waited for.
     """
 
     say: Say | None
     failed: Failed
+    is_lived: bool = False
     changes: Changes = field(default_factory=Changes)
     theirs: dict[Person, list[tuple[Recorded, datetime]]] = field(default_factory=dict)
     ours: dict[Person, int] = field(default_factory=dict)
@@ -108,7 +110,7 @@ class Work:
         """A person's facts of the batch, one after another, then time up to the batch's last watermark."""
         held = self.held[person]
         for fact, watermark in self.theirs[person]:
-            if self.say is None:
+            if self.is_lived:
                 self._fire_before(held, fact)
             self.apply(held, fact, watermark)
         if until is not None:
@@ -132,7 +134,7 @@ class Work:
             self.compare(held, watermark, fact)
 
     def _fire_before(self, held: Held, fact: Recorded) -> None:
-        """What fell due before a person's next fact is found before it, as if it had been waited for: a rebuild reads years at once."""
+        """What fell due before a person's next fact is found before it."""
         file = held.file
         due = file.next_due
         if due is None or due >= fact.occurred_at or file.is_stale or held.is_quarantined:

@@ -57,9 +57,12 @@ class Writing(Sharing):
             return self._reader.read(record)
         return refused_by_tables(record, refused)
 
-    def _note_batch(self, records: Records, read: Read) -> None:
+    def _note_seconds(self) -> None:
         for step in ("fetch", "decode", "fold", "load", "rows", "write"):
             self.measures.seconds.labels(step).set(getattr(self.spent, step))
+
+    def _note_batch(self, records: Records, read: Read) -> None:
+        self._note_seconds()
         self.measures.batch(records, read, self.positions)
         self._note_facts(read)
 
@@ -98,7 +101,7 @@ class Writing(Sharing):
                 await self._by_halves(some_of)
 
     def _work(self) -> Work:
-        return Work(self._say if self._speaks else None, self._quarantine)
+        return Work(self._say if self._speaks else None, self._quarantine, not self._speaks)
 
     async def _transact(self, to: Mapping[int, Position], fold: Fold) -> None:
         """One transaction, with nothing else on its way: the compare-and-set first, then what `fold` finds and its rows;

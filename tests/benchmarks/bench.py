@@ -39,6 +39,7 @@ from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.rebuild import Rebuilding, begin, fill, fill_in_processes, index
 from services.projector.records import Reader
+from services.projector.stretch import Stretching
 from services.projector.turns import Turns
 from services.settings import Settings
 from services.tables import Generation, connected, ensure_base
@@ -53,8 +54,10 @@ PEOPLE = 10_000  # of whom the limits copy every row: some 120,000 facts
 AT_ONCE = int(os.environ.get("AT_ONCE", str(Settings(Path()).max_records)))
 
 
-async def batches(line: Line, take: Any, at_once: int = AT_ONCE) -> tuple[int, float]:
-    """Read the whole topic with `getmany` as a projector would, giving each batch to `take`; records and seconds."""
+async def batches(line: Line, take: Any, at_once: int = AT_ONCE, work: Stretching | None = None) -> tuple[int, float]:
+    """Read the whole topic with `getmany` as a projector would, giving each batch to `take`, and to `work` what is far behind;
+    records and seconds.
+    """
     parts, turns = [TopicPartition(line.topic, n) for n in range(line.partitions)], Turns(HELD_FACTS // 2)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=line.kafka, enable_auto_commit=False, auto_offset_reset="earliest", **FETCHING
@@ -70,8 +73,12 @@ async def batches(line: Line, take: Any, at_once: int = AT_ONCE) -> tuple[int, f
             consumer.pause(*(parts[n] for n in waits))
             consumer.resume(*(parts[n] for n in goes_on))
             found = await full_batch(consumer, at_once)
+            far = {n: some for n, some in found.items() if work and (n in turns.reading or n in work.gathering)}
+            if far and work:
+                await work.take_far(far, {part.partition: end for part, end in ends.items()}, lambda _: None)
+            if near := {n: some for n, some in found.items() if n not in far}:
+                await take(near)
             if found:
-                await take(found)
                 done += sum(map(len, found.values()))
                 behind |= {n: behind[n] - len(some) for n, some in found.items()}
         return done, time.perf_counter() - started
@@ -233,10 +240,10 @@ async def measure(line: Line, size: int) -> dict[str, Any]:
 async def live(line: Line) -> dict[str, Any]:
     """One projector, from the first record to the last, with every index and every alert; then a steady trickle."""
     reader = Reader(Policy(), PARTITIONS, clock_rule=False)
-    work = line.projecting = Projecting(line.pool, line.generation, line.topic, reader, Memory(HELD_FACTS), "b")
+    work = line.projecting = Stretching(line.pool, line.generation, line.topic, reader, Memory(HELD_FACTS), "b")
     await work.take(range(PARTITIONS))
     cpu = time.process_time()
-    n, seconds = await batches(line, partial(work.follow, more=True))
+    n, seconds = await batches(line, partial(work.follow, more=True), work=work)
     started = time.perf_counter()
     await work.settle()
     seconds += time.perf_counter() - started

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,6 +15,7 @@ from asyncpg.transaction import Transaction
 
 from services.log import Record
 from services.projector.batch import Projecting
+from services.projector.stretch import Stretching, StretchLost
 from services.tables import TRANSIENT
 from services.tables_projector import FenceLost
 from tests.builders import Said, lines, said, tick, worked
@@ -167,7 +169,9 @@ async def _own(line: Line, records: list[Record], mine: list[int], random: Rando
         if waiting and random.random() < reads:
             number = random.choice([record.partition for record in waiting])
             some = [record for record in waiting if record.partition == number][: random.randrange(1, 30)]
-            step = work.project({number: some})
+            step = (
+                _in_stretches(work, {number: some}, random) if random.random() < 0.3 else work.project({number: some})
+            )
         else:
             step = work.settle()
         try:
@@ -194,6 +198,25 @@ async def _several_on_their_way(work: Projecting, batch: dict[int, list[Record]]
     await _patiently(work.landed)
 
 
+async def _in_stretches(work: Stretching, batch: dict[int, list[Record]], random: Random) -> None:
+    """Each partition's records gathered, in pieces, and folded person by person; what was lost on the way is read again."""
+    try:
+        for number, records in batch.items():
+            cut, ends = random.randrange(len(records) + 1), {number: records[-1].offset + 1}
+            for some in filter(None, (records[:cut], records[cut:])):
+                await _patiently(partial(work.take_far, {number: some}, ends, to_nobody))
+                if random.random() < 0.2:
+                    await _patiently(work.settle)
+                if number in work.gathering and random.random() < 0.2:
+                    await _patiently(partial(work.take_gathered, number, to_nobody))
+    except StretchLost:
+        await work.take(list(work.positions))
+
+
+def to_nobody(_: int) -> None:
+    """Nobody is told how far it is."""
+
+
 async def _patiently(step: Callable[[], Awaitable[None]]) -> None:
     try:
         await step()
@@ -209,7 +232,9 @@ async def _one_batch(line: Line, batch: dict[int, list[Record]], kind: str, tall
     second = await line.projector("second") if kind == "second owner" else None
     async with fault(kind):
         try:
-            if kind == "away for a moment" or random.random() < 0.5:
+            if random.random() < 0.3:
+                await _in_stretches(line.projecting, batch, random)
+            elif kind == "away for a moment" or random.random() < 0.5:
                 await _several_on_their_way(line.projecting, batch, random)
             else:
                 await line.projecting.project(batch)

@@ -13,7 +13,7 @@ from projections.policy import policy
 from services import tables_generations as saved
 from services import tables_projector
 from services.log import Outgoing, Record, partition_of
-from services.projector import filling
+from services.projector import filling, stretch
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
 from services.projector.changes import Changes, Row
@@ -87,7 +87,7 @@ async def test_a_rebuild_finds_whose_a_record_is_whatever_its_key_says(
         await line.write(*(of_any_key(random, raw, line.partitions)))
     await line.project(random)
     monkeypatch.setattr(filling, "SEGMENT", segment)
-    monkeypatch.setattr(filling, "PART", part)
+    monkeypatch.setattr(stretch, "PART", part)
     monkeypatch.setattr(making, "AT_ONCE", 5)
 
     assert (await verdict(line)).is_same

@@ -8,10 +8,10 @@ import orjson
 import uvloop
 
 from projections.policy import Policy
-from services.projector.batch import Projecting
 from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.records import Reader
+from services.projector.stretch import Stretching
 from services.tables import Generation, connected, ensure_base
 from tests.benchmarks.bench import HELD_FACTS, batches
 from tests.line import Line
@@ -42,11 +42,11 @@ async def main() -> None:
     database = await new_database(sys.argv[4])
     async with Line(sys.argv[1], database, sys.argv[2], int(sys.argv[3]), Policy()) as line:
         reader = Reader(Policy(), line.partitions, clock_rule=False)
-        work = Projecting(line.pool, line.generation, line.topic, reader, Memory(HELD_FACTS), "beside")
+        work = Stretching(line.pool, line.generation, line.topic, reader, Memory(HELD_FACTS), "beside")
         await work.take(range(line.partitions))
         calm_collector()
         began = time.perf_counter()
-        done, _ = await batches(line, lambda batch: work.follow(batch, more=True), AT_ONCE)
+        done, _ = await batches(line, lambda batch: work.follow(batch, more=True), AT_ONCE, work)
         await work.settle()
         seconds = time.perf_counter() - began
         await tell(line, line.generation, done, seconds)

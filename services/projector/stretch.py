@@ -1,0 +1,255 @@
+"""A long stretch of one partition, one person after another, in one transaction: each file is complete before its rows are made.
+DESIGN sections 4 and 5.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import structlog
+
+from services import tables_people
+from services import tables_projector as tables
+from services.projector.batch import Projecting, RowsRefused
+from services.projector.changes import Person
+from services.projector.collector import keep_all, tidy
+from services.projector.gathered import Gathered, in_parts, named
+from services.projector.held import Memory
+from services.projector.loading import Breath
+from services.projector.records import Reader, digest_of, parked_row
+from services.projector.spilled import Raw
+from services.projector.work import Work
+from services.projector.writing import Records
+from services.tables import NOT_KEPT, Connection, Generation, Pool
+from services.tables_projector import Position
+
+PART = 4_000
+MOST_BYTES = 256_000_000
+log = structlog.get_logger("parcours.projector")
+Step = Callable[[int], None]
+Part = Sequence[tuple[Person, list[Raw]]]
+
+
+class StretchLost(RuntimeError):
+    """What was gathered of a partition is used up and not in the tables: it has to be read again from where they stand."""
+
+
+class Stretching(Projecting):
+    """Folds batches as they come; of a partition that is far behind, it gathers what comes, as much as may be held in memory, and
+    folds that person by person: in batches nearly everybody would be read back for each.
+    """
+
+    _has_strays = False
+
+    def __init__(
+        self, pool: Pool, generation: Generation, topic: str, reader: Reader, memory: Memory, owner: str, *, speaks: bool = True
+    ) -> None:  # fmt: skip
+        super().__init__(pool, generation, topic, reader, memory, owner, speaks=speaks)
+        self._gathering: dict[int, Gathered | None] = {}
+        self._is_interrupted = False
+
+    # -- far behind --------------------------------------------------------------------------------------------------------
+
+    @property
+    def gathering(self) -> Collection[int]:
+        """The partitions of which something is gathered."""
+        return self._gathering.keys()
+
+    def wanted_from(self, number: int) -> int:
+        """The offset of the next record that is wanted of a partition."""
+        some = self._gathering.get(number)
+        return some.end if some is not None and some.records else self.ahead[number].next_offset
+
+    def let_go(self) -> None:
+        """As of every projector; nothing is gathered any more."""
+        for number in list(self._gathering):
+            self.forget(number)
+        super().let_go()
+
+    async def take(self, partitions: Iterable[int]) -> None:
+        """As of every projector; a stretch may take its time again."""
+        await super().take(partitions)
+        self._is_interrupted = False
+
+    def interrupt(self) -> None:
+        """Partitions are to go: a stretch that is being taken in ends with `StretchLost`, for whoever is next to read it."""
+        self._is_interrupted = True
+
+    def forget(self, number: int) -> None:
+        """What was gathered of a partition is to be read again."""
+        if (some := self._gathering.pop(number, None)) is not None:
+            some.close()
+
+    async def take_far(self, records: Records, ends: Mapping[int, int], step: Step) -> None:
+        """Gather records of partitions that are far behind; what reaches the end of the log, or fills the memory, is taken in.
+
+        It can be called again with the same records. Raises `StretchLost` as well as what `landed` raises.
+        """
+        for number, some in records.items():
+            if self._is_careful(number):
+                await self.take_in({number: some})
+                continue
+            if number not in self._gathering:
+                await self.landed()
+                self._memory.drop_partitions([number])
+                tidy()
+                self._gathering[number] = Gathered(self._memory.limit, MOST_BYTES)
+            found = self._gathering[number]
+            if found is None:
+                raise StretchLost(f"of partition {number}")
+            found.add([record for record in some if record.offset >= found.end])
+            if found.is_full or found.end >= ends.get(number, 0):
+                await self.take_gathered(number, step)
+
+    async def take_gathered(self, number: int, step: Step) -> None:
+        """Take in what is gathered of a partition. Raises as `take_far` does."""
+        await self.landed()
+        some = self._gathering[number]
+        if some is None:
+            raise StretchLost(f"of partition {number}")
+        self._gathering[number] = None
+        self._memory.drop_partitions([number])
+        some.complete(self._reader)
+        keep_all()
+        try:
+            await self.take_stretch(number, some, step)
+        except NOT_KEPT as wrong:
+            log.warning("rows refused", error=type(wrong).__name__, partition=number)
+            self._careful_until[number] = some.end
+            raise RowsRefused(str(wrong)) from wrong
+        finally:
+            some.close()
+        del self._gathering[number]
+        self._note_seconds()
+        self.measures.stands(number, self.positions[number])
+
+    # -- a stretch ---------------------------------------------------------------------------------------------------------
+
+    async def take_stretch(self, number: int, some: Gathered, step: Step) -> None:
+        """The transaction of what was gathered of a partition; `step` is told how many records were folded.
+
+        Nobody of that partition is in memory, and nothing of it on its way. If this raises, `some` is used up.
+        """
+        told, to, facts = 0, {number: self._position(number, some, uuid4())}, self.spent.facts
+
+        def count(n: int) -> None:
+            nonlocal told
+            told += n
+            step(n)
+
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(
+                    "set local idle_in_transaction_session_timeout = 0"
+                )  # a long file takes its time
+                await self._fill_in(connection, number, some, to, count)
+        except BaseException:
+            step(-told)
+            self.ahead = dict(self.positions)
+            raise
+        finally:
+            self._has_strays = False
+        step(some.records - told)
+        self.measures.facts.inc(self.spent.facts - facts)
+        self.spent.records += some.records
+        self.positions |= to
+        self.ahead = dict(self.positions)
+
+    async def _fill_in(
+        self, connection: Connection, number: int, some: Gathered, to: dict[int, Position], step: Step
+    ) -> None:
+        last, until = self._lived(), to[number].watermark
+        batch = to[number].batch
+        assert batch is not None  # noqa: S101 - it was made with one
+        await self._move(connection, self.positions, to, batch)
+        last.changes.parked += [parked_row(one) for one in some.parked]
+        renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.keys])
+        strays = await self._fold_parts(
+            connection, number, in_parts(some.shared_out(renamed), PART), renamed, until, last, step
+        )
+        if strays:  # their keys named others, who may be in the tables by now, and what was said of them
+            await tables.write_said(connection, last.changes)
+            last.changes.announced, last.changes.outbox = [], []
+            self._has_strays = True
+            self.ahead |= to
+            await self._fold_records(connection, last, {number: [(raw, self._reader.read(raw)) for raw in strays]})
+        if last.remerged:
+            await tables_people.write_corrections(connection, self._schema, last.changes)
+            await self._merge_people(connection, last)
+        self.measures.note_parked(last.changes.parked)
+        await self._make_rows(last)
+        await self._finish(connection, last)
+        self.spent.facts += last.facts
+
+    async def _fold_parts(
+        self, connection: Connection, number: int, parts: Iterable[Part], renamed: Mapping[Person, str],
+        until: datetime | None, last: Work, step: Step,
+    ) -> list[Raw]:  # fmt: skip
+        """Some people after others, who are folded while the rows of those before them are written: nobody is in two parts.
+        Back come the records that are about somebody else than their keys say.
+        """
+        strays, writing = list[Raw](), None
+        try:
+            async with self._pool.acquire() as reading:
+                for part in parts:
+                    work = self._lived()
+                    strays += await self._read_part(work, number, part, renamed)
+                    await self._fold_theirs(reading, work, renamed, {number: until})
+                    await self._make_rows(work)
+                    self._pass_on(work, last)
+                    self.measures.note_parked(work.changes.parked)
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(self._finish(connection, work))
+                    self.spent.facts += work.facts
+                    step(sum([len(listed) for _, listed in part]))
+            if writing is not None:
+                await writing
+        except BaseException:
+            if writing is not None:
+                writing.cancel()
+                await asyncio.wait([writing])
+            raise
+        return strays
+
+    def _position(self, number: int, some: Gathered, batch: UUID) -> Position:
+        """Where the partition stands after it."""
+        assert some.last is not None  # noqa: S101 - nothing is taken in where nothing was gathered
+        watermark = some.watermark(self._reader, self.positions[number].watermark)
+        return Position(some.end, watermark, digest_of(some.last), batch)
+
+    def _lived(self) -> Work:
+        """Work in which a deadline between two facts of a person fires between them: a stretch may be years."""
+        if self._is_interrupted:
+            raise StretchLost("the partition is wanted elsewhere")
+        work = self._work()
+        work.is_lived = True
+        return work
+
+    async def _read_part(self, work: Work, number: int, part: Part, renamed: Mapping[Person, str]) -> list[Raw]:
+        started, breath = time.perf_counter(), Breath()
+        strays = list[Raw]()
+        for person, listed in part:
+            if breath.is_due:
+                await breath.taken()
+            read = [(raw, self._reader.read(raw)) for raw in listed]
+            strays += work.take(number, person, read, renamed, self._home)
+        self.spent.decode += time.perf_counter() - started
+        return strays
+
+    @staticmethod
+    def _pass_on(work: Work, last: Work) -> None:
+        """Once everybody is in, all merges and voids are judged together, what is erased is erased, and what was found is said: the
+        number of an alert is a lock for its tenant.
+        """
+        last.changes.corrections += work.changes.corrections
+        last.remerged |= work.remerged
+        last.changes.tombstones += work.changes.tombstones
+        last.erased |= work.erased
+        last.held |= {person: work.held[person] for person in work.erased}
+        last.changes.announced += work.changes.announced
+        last.changes.outbox += work.changes.outbox
+        work.changes.corrections, work.changes.tombstones, work.erased = [], [], {}
+        work.changes.announced, work.changes.outbox = [], []

@@ -1,0 +1,229 @@
+"""A projector that is far behind gathers a stretch of a partition and folds it person by person: the same tables, each thing said once."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import asyncpg
+import pytest
+
+from services import tables_projector
+from services.log import Outgoing, end_offsets, partition_of
+from services.projector import app as projecting
+from services.projector import retrying, stretch, turns
+from services.projector.batch import RowsRefused
+from services.projector.changes import Row
+from services.projector.gathered import Gathered
+from services.projector.stretch import Step, Stretching, StretchLost
+from services.settings import Settings
+from services.tables import Connection
+from tests.builders import DAY, MONDAY, fold_lines, lines, received, registered, said, tick, worked
+from tests.faults.plan import log_of, to_nobody
+from tests.integration.test_line import same_as_fold
+from tests.line import Line
+
+
+async def by_stretches(line: Line, size: int) -> None:
+    """All that the tables do not hold, each partition by so many records at a time."""
+    records = await line.records()
+    for number, position in dict(line.projecting.positions).items():
+        left = [record for record in records if record.partition == number and record.offset >= position.next_offset]
+        for start in range(0, len(left), size):
+            await line.projecting.take_far({number: (some := left[start : start + size])}, {}, to_nobody)
+            if number in line.projecting.gathering:
+                await line.projecting.take_gathered(number, to_nobody)
+            assert line.projecting.positions[number].next_offset == some[-1].offset + 1
+    await line.projecting.settle()
+
+
+async def what_was_said(line: Line) -> None:
+    """Every open finding that is no old history was said and is raised, no other is; nothing is said twice, or without the one before."""
+    findings = await line.fetch("select id from parcours.finding where is_open and not is_old order by id")
+    raised = await line.fetch("select finding as id from parcours.announced where is_raised order by finding")
+    assert raised == findings
+    # what was to be said of people who were erased is not said, and leaves gaps: nobody is erased in this establishment
+    told = await line.fetch(
+        "select number, finding, act, value from parcours.outbox where tenant = 'north' order by number"
+    )
+    assert [row["number"] for row in told] == list(range(1, len(told) + 1))
+    states: dict[str, str] = {}
+    for row in told:
+        assert (row["act"] == "raised") == (states.get(row["finding"], "resolved") == "resolved"), row
+        states[row["finding"]] = row["act"]
+    assert len({bytes(row["value"]) for row in told}) == len(told)
+
+
+@pytest.mark.parametrize(("seed", "size", "part"), [(1, 1_000, 4_000), (2, 40, 1), (3, 7, 3), (4, 200, 10), (5, 1, 1)])
+async def test_by_stretches_the_tables_are_the_fold(
+    line: Line, monkeypatch: pytest.MonkeyPatch, seed: int, size: int, part: int
+) -> None:
+    monkeypatch.setattr(stretch, "PART", part)
+    log = log_of(Random(seed), 200)
+    await line.publish(log)
+    await by_stretches(line, size)
+
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def test_by_stretches_and_batches_in_turn_the_tables_are_the_fold(line: Line) -> None:
+    random, log = Random(6), list[bytes]()
+    for some in (log_of(random, 60), log_of(random, 90), log_of(random, 70)):
+        log += some
+        await line.publish(some)
+        await (line.project(random) if len(log) % 2 else by_stretches(line, 30))
+    await by_stretches(line, 10)
+
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def test_somebody_whose_record_has_another_key_is_not_told_of_the_same_thing_twice(line: Line) -> None:
+    for raw in lines(*(worked(d) for d in "ABA"), worked("B"), tick("2026-03-20T00:00:00Z")):
+        number = partition_of(b"default|p1", line.partitions)
+        is_last = b'"f-0004"' in raw
+        await line.write(Outgoing(raw, b"default|p2" if is_last else b"default|p1", number))
+    await by_stretches(line, 1_000)
+
+    told = await line.fetch("select finding, act from parcours.outbox order by number")
+    assert [(row["finding"].partition(":")[0], row["act"]) for row in told] == [
+        ("bounced_case", "raised"),
+        ("bounced_case", "revised"),
+        ("bounced_case", "revised"),
+    ]
+
+
+async def test_a_deadline_between_two_facts_of_a_stretch_is_found_and_said_at_its_time(line: Line) -> None:
+    answered = said("claim.answered", claim="k1").on(MONDAY + 90 * DAY)
+    await line.publish(
+        lines(registered(), received("m1").on(MONDAY + 60 * DAY), answered, tick("2026-12-01T00:00:00Z"))
+    )
+    await by_stretches(line, 1_000)
+
+    (found,) = await line.fetch("select is_open, shown_at from parcours.finding where kind = 'unanswered_claim'")
+    assert (found["is_open"], found["shown_at"] < MONDAY + 60 * DAY) == (False, True)
+    acts = await line.fetch("select act from parcours.outbox where finding like 'unanswered_claim%' order by number")
+    assert [row["act"] for row in acts][:: len(acts) - 1] == ["raised", "resolved"]
+
+
+async def test_what_postgres_refuses_of_a_stretch_is_parked_once_it_is_read_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = tables_projector.write_facts
+
+    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
+        if any(row[4] == "bad" for row in facts):
+            raise asyncpg.DataError("no such row")
+        await honest(connection, schema, facts)
+
+    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    facts = [worked(d).of(p).named(f"{p}{n}") for p in ("p1", "p2", "p3") for n, d in enumerate("ABAC")]
+    log = lines(*facts[:7], worked("X").of("p2").named("bad"), *facts[7:], tick("2026-09-01T00:00:00Z"))
+    await line.publish(log)
+    for _ in range(2):
+        try:
+            await by_stretches(line, 1_000)
+        except RowsRefused:
+            await line.projecting.take(range(line.partitions))
+
+    expected = fold_lines([one for one in log if b'"bad"' not in one], line.policy)
+    assert (await line.export())["cases"] == expected["cases"]
+    assert [row["code"] for row in await line.fetch("select code from parcours.parked")] == ["table"]
+    async with line.pool.acquire() as connection:
+        assert (await retrying.retry(connection, clock_rule=False))["tried"] == 0
+
+
+async def test_a_stretch_that_failed_for_a_moment_or_is_wanted_elsewhere_is_read_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = log_of(Random(9), 120)
+    await line.publish(log)
+    records = await line.records()
+    number = records[0].partition
+    some = [record for record in records if record.partition == number]
+    again = partial(line.projecting.take_far, {number: some}, {number: some[-1].offset + 1}, to_nobody)
+    honest = tables_projector.write
+
+    async def away(*args: object, **how: object) -> None:
+        raise asyncpg.ConnectionDoesNotExistError("away")
+
+    monkeypatch.setattr(tables_projector, "write", away)
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+        await again()
+    monkeypatch.setattr(tables_projector, "write", honest)
+    with pytest.raises(StretchLost):
+        await again()
+    await line.projecting.take(range(line.partitions))
+    line.projecting.interrupt()
+    with pytest.raises(StretchLost):
+        await again()
+    assert await line.fetch("select 1 from parcours.timeline") == []
+
+    await line.projecting.take(range(line.partitions))
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def test_no_more_is_gathered_than_may_be_held(line: Line) -> None:
+    line.projecting = await line.projector(held_facts=10)
+    log = lines(
+        *(worked(d, case=f"c{n}").named(f"{n}{d}") for n in range(8) for d in "ABA"), tick("2026-04-01T00:00:00Z")
+    )
+    await line.publish(log)
+    number = partition_of(b"default|p1", line.partitions)
+    some = [record for record in await line.records() if record.partition == number]
+    for n, record in enumerate(some[:10]):
+        assert line.projecting.wanted_from(number) == record.offset == n
+        await line.projecting.take_far({number: [record]}, {number: len(some)}, to_nobody)
+
+    assert line.projecting.gathering == {}.keys()
+    assert line.projecting.positions[number].next_offset == 10
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, log)
+
+
+async def test_a_projector_far_behind_catches_up_by_stretches_while_facts_go_on_coming(
+    line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[int] = []
+    honest = Stretching.take_stretch
+
+    async def take_stretch(self: Stretching, number: int, some: Gathered, step: Step) -> None:
+        taken.append(some.records)
+        await honest(self, number, some, step)
+
+    monkeypatch.setattr(Stretching, "take_stretch", take_stretch)
+    monkeypatch.setattr(projecting, "EVENTS", line.topic)
+    monkeypatch.setattr(projecting, "GROUP", f"group-of-{line.topic}")
+    monkeypatch.setattr(turns, "FAR", 30)
+    random = Random(7)
+    log = log_of(random, 600)
+    await line.publish(log)
+    one, stop = Settings(tmp_path, max_records=40, held_facts=150), asyncio.Event()
+    running = asyncio.create_task(projecting._run(one, line.kafka, line.pool, 1, stop, clock_rule=False))
+    try:
+        async with asyncio.timeout(60):
+            for _ in range(5):
+                log += (some := log_of(random, 20))
+                await line.publish(some)
+            ends = await end_offsets(line.kafka, line.topic)
+            while running.done() or await still_to_come(line, ends):
+                assert not running.done(), running.exception()
+                await asyncio.sleep(0.1)
+    finally:
+        stop.set()
+        await running
+
+    assert max(taken) >= 100
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def still_to_come(line: Line, ends: dict[int, int]) -> bool:
+    """Whether the tables are behind some offsets, or facts are on their way between partitions."""
+    at = await line.fetch("select partition, next_offset from parcours.checkpoint")
+    left = await line.fetch("select 1 from parcours.inbox limit 1")
+    return bool(left) or any(row["next_offset"] < ends[row["partition"]] for row in at)
