@@ -341,7 +341,8 @@ class Projector(ConsumerRebalanceListener):
             async with self.pool.acquire() as connection:
                 await connection.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'parcours-projector'"
-                    " and state like 'idle in transaction%' and pid <> pg_backend_pid() and state_change < now() - interval '2 s'"
+                    " and pid <> pg_backend_pid() and (state like 'idle in transaction%' and state_change < now() - interval '2 s'"
+                    " or state = 'active' and wait_event = 'ClientRead' and state_change < now() - interval '10 s')"  # in a COPY
                 )
         except TRANSIENT:
             return  # the retry itself will say
