@@ -42,9 +42,13 @@ async def partitions_with_people(connection: Connection, made: Generation) -> se
 
 
 async def stand_still(connection: Connection, old: Generation) -> None:
-    """Until this transaction ends, nobody moves this generation on: its projectors wait for a moment, and try again."""
-    await connection.execute("set local lock_timeout = '2s'")
+    """Until this transaction ends, nobody moves this generation on: its projectors wait for a moment, and try again.
+
+    One of them may be in the middle of a stretch (decision 0013), which is waited for.
+    """
+    await connection.execute("set local lock_timeout = '30s'")
     await connection.execute(f"select 1 from {old.schema}.checkpoint order by partition for update")
+    await connection.execute("set local lock_timeout = '2s'")
 
 
 async def activate(connection: Connection, made: Generation) -> None:

@@ -1,5 +1,6 @@
 """Rebuild, hand over, verify, what-if: the tables made anew while others read them, and nothing said twice."""
 
+import asyncio
 from collections.abc import Sequence
 from random import Random
 
@@ -216,6 +217,32 @@ async def test_new_tables_take_over_although_facts_never_stop_coming(
 
     (late,) = await line.fetch("select facts from parcours.patient where patient = 'late'")
     assert (late["facts"], n, stood_still) == (2, 2, 1)
+
+
+async def test_who_takes_over_waits_for_a_long_stretch_of_the_old_tables(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, begun, tries = saved.stand_still, asyncio.Event(), 0
+
+    async def stand_still(connection: Connection, old: Generation) -> None:
+        nonlocal tries
+        tries += 1
+        begun.set()
+        await honest(connection, old)
+
+    async def in_the_middle_of_a_stretch() -> None:
+        async with line.pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"select 1 from {line.generation.schema}.checkpoint for update")
+            await begun.wait()
+            await asyncio.sleep(2.5)
+
+    await line.publish(busy())
+    await line.project()
+    monkeypatch.setattr(saved, "stand_still", stand_still)
+    _, made = await asyncio.gather(in_the_middle_of_a_stretch(), making.rebuild(rebuilding(line), line.policy))
+    await taken_over(line, made)
+
+    assert tries == 1
 
 
 async def test_what_is_set_aside_for_an_upsert_is_gone_before_the_next_part_of_a_transaction(line: Line) -> None:
