@@ -316,7 +316,7 @@ async def write(connection: Connection, schema: str, changes: Changes, *, doubti
             await _copy(connection, f"{schema}.{table.name}", table, rows.new)
         await _put(connection, schema, table, rows.known)
     await _write_rare(connection, schema, changes)
-    await write_said(connection, changes)
+    await _write_said(connection, changes)
 
 
 async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
@@ -420,8 +420,7 @@ async def _correct_timeline(connection: Connection, schema: str, changes: Change
         )
 
 
-async def write_said(connection: Connection, changes: Changes) -> None:
-    """What is to be said, and that it was: in the order of its numbers."""
+async def _write_said(connection: Connection, changes: Changes) -> None:
     if changes.announced:
         await _put(
             connection, "parcours", ANNOUNCED, _last_said(changes.announced),

@@ -84,11 +84,11 @@ class Projecting(Writing):
         self._settled_at = 0.0
 
     async def take(self, partitions: Iterable[int]) -> None:
-        """Learn where partitions stand that have become ours."""
-        self.let_go()
+        """Learn where partitions stand that have become ours. If this raises, nothing has changed, and it can be called again."""
         async with self._pool.acquire() as connection:
-            self.positions = await tables.positions(connection, self._schema, self._topic, partitions)
-        self.ahead = dict(self.positions)
+            found = await tables.positions(connection, self._schema, self._topic, partitions)
+        self.let_go()
+        self.positions, self.ahead = found, dict(found)
 
     def let_go(self) -> None:
         """No partition is ours; what is not in the tables is forgotten."""
@@ -200,7 +200,7 @@ class Projecting(Writing):
             log.warning("rows refused", error=type(wrong).__name__)
             until = {n: at.next_offset for one in self._air.flights for n, at in one.to.items()}
             self._discard()
-            self._careful_until = until
+            self._careful_until |= until
             raise RowsRefused(str(wrong)) from wrong
 
     async def _write_all(self) -> None:

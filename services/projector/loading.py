@@ -90,6 +90,11 @@ class Loading:
     def memory(self) -> Memory:
         return self._memory
 
+    @property
+    def topic(self) -> str:
+        """The topic whose records are folded."""
+        return self._topic
+
     def _home(self, person: Person) -> int:
         """The partition whose owner keeps a person's rows."""
         return partition_of(partition_key(*person).encode(), self._reader.partitions)

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from projections.announcing import Announced
 from services import tables_people
-from services import tables_projector as tables
 from services.projector.batch import Projecting, RowsRefused
-from services.projector.changes import Person
+from services.projector.changes import Person, Row
 from services.projector.collector import keep_all, tidy
 from services.projector.gathered import Gathered, in_parts, named
 from services.projector.held import Memory
-from services.projector.loading import Breath
+from services.projector.loading import BreakerOpened, Breath
 from services.projector.records import Reader, digest_of, parked_row
 from services.projector.spilled import Raw
 from services.projector.work import Work
@@ -26,7 +26,8 @@ from services.tables import NOT_KEPT, Connection, Generation, Pool
 from services.tables_projector import Position
 
 PART = 4_000
-MOST_BYTES = 256_000_000
+IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
+SHORTEST = 16_000
 log = structlog.get_logger("parcours.projector")
 Step = Callable[[int], None]
 Part = Sequence[tuple[Person, list[Raw]]]
@@ -37,8 +38,9 @@ class StretchLost(RuntimeError):
 
 
 class Stretching(Projecting):
-    """Folds batches as they come; of a partition that is far behind, it gathers what comes, as much as may be held in memory, and
-    folds that person by person: in batches nearly everybody would be read back for each.
+    """Folds batches as they come; of a partition that is far behind, it gathers what comes, as many records as facts may be held in
+    memory, and folds that person by person: in batches nearly everybody would be read back for each. What is more than `IN_MEMORY`
+    waits on disk.
     """
 
     _has_strays = False
@@ -48,6 +50,8 @@ class Stretching(Projecting):
     ) -> None:  # fmt: skip
         super().__init__(pool, generation, topic, reader, memory, owner, speaks=speaks)
         self._gathering: dict[int, Gathered | None] = {}
+        self._most = memory.limit
+        self._just_said: dict[Person, dict[str, Announced]] = {}
         self._is_interrupted = False
 
     # -- far behind --------------------------------------------------------------------------------------------------------
@@ -83,42 +87,55 @@ class Stretching(Projecting):
             some.close()
 
     async def take_far(self, records: Records, ends: Mapping[int, int], step: Step) -> None:
-        """Gather records of partitions that are far behind; what reaches the end of the log, or fills the memory, is taken in.
+        """Gather records of partitions that are far behind; what reaches the end of the log, or is long enough, is taken in.
 
         It can be called again with the same records. Raises `StretchLost` as well as what `landed` raises.
         """
-        for number, some in records.items():
+        for number in records:
+            some = [record for record in records[number] if record.offset >= self.wanted_from(number)]
             if self._is_careful(number):
                 await self.take_in({number: some})
                 continue
-            if number not in self._gathering:
-                await self.landed()
-                self._memory.drop_partitions([number])
-                tidy()
-                self._gathering[number] = Gathered(self._memory.limit, MOST_BYTES)
-            found = self._gathering[number]
-            if found is None:
-                raise StretchLost(f"of partition {number}")
-            found.add([record for record in some if record.offset >= found.end])
-            if found.is_full or found.end >= ends.get(number, 0):
-                await self.take_gathered(number, step)
+            while some:
+                if number not in self._gathering:
+                    await self.landed()
+                    self._memory.drop_partitions([number])
+                    tidy()
+                    self._gathering[number] = Gathered(min(self._most, IN_MEMORY), MOST_BYTES)
+                found = self._gathering[number]
+                if found is None:
+                    raise StretchLost(f"of partition {number}")
+                room = self._most - found.records
+                found.add(some[:room])
+                some = some[room:]
+                if found.is_full:
+                    found.put_aside(self._reader)
+                if found.records >= self._most or found.end >= ends.get(number, 0):
+                    await self.take_gathered(number, step)
 
     async def take_gathered(self, number: int, step: Step) -> None:
-        """Take in what is gathered of a partition. Raises as `take_far` does."""
+        """Take in what is gathered of a partition. Raises as `take_far` does; the next stretch is then shorter."""
         await self.landed()
-        some = self._gathering[number]
+        some = self._gathering.get(number)
         if some is None:
             raise StretchLost(f"of partition {number}")
         self._gathering[number] = None
         self._memory.drop_partitions([number])
         some.complete(self._reader)
         keep_all()
+        shorter, self._most = max(SHORTEST, self._most // 2), self._memory.limit
         try:
             await self.take_stretch(number, some, step)
+        except BreakerOpened:  # once it is released, what can be kept is kept, batch by batch
+            self._careful_until[number] = some.end
+            raise
         except NOT_KEPT as wrong:
             log.warning("rows refused", error=type(wrong).__name__, partition=number)
             self._careful_until[number] = some.end
             raise RowsRefused(str(wrong)) from wrong
+        except BaseException:
+            self._most = shorter
+            raise
         finally:
             some.close()
         del self._gathering[number]
@@ -150,7 +167,7 @@ class Stretching(Projecting):
             self.ahead = dict(self.positions)
             raise
         finally:
-            self._has_strays = False
+            self._has_strays, self._just_said = False, {}
         step(some.records - told)
         self.measures.facts.inc(self.spent.facts - facts)
         self.spent.records += some.records
@@ -169,12 +186,12 @@ class Stretching(Projecting):
         strays = await self._fold_parts(
             connection, number, in_parts(some.shared_out(renamed), PART), renamed, until, last, step
         )
-        if strays:  # their keys named others, who may be in the tables by now, and what was said of them
-            await tables.write_said(connection, last.changes)
-            last.changes.announced, last.changes.outbox = [], []
+        if strays:  # their keys named others, who may be in the tables by now
             self._has_strays = True
+            self._just_said = said_of(last.changes.announced)
             self.ahead |= to
             await self._fold_records(connection, last, {number: [(raw, self._reader.read(raw)) for raw in strays]})
+        self._go_on()
         if last.remerged:
             await tables_people.write_corrections(connection, self._schema, last.changes)
             await self._merge_people(connection, last)
@@ -220,10 +237,21 @@ class Stretching(Projecting):
         watermark = some.watermark(self._reader, self.positions[number].watermark)
         return Position(some.end, watermark, digest_of(some.last), batch)
 
-    def _lived(self) -> Work:
-        """Work in which a deadline between two facts of a person fires between them: a stretch may be years."""
+    def _go_on(self) -> None:
         if self._is_interrupted:
             raise StretchLost("the partition is wanted elsewhere")
+
+    async def _read(
+        self, connection: Connection, work: Work, persons: Mapping[Person, int], missing: Sequence[Person]
+    ) -> None:
+        await super()._read(connection, work, persons, missing)
+        if self._just_said:  # and is not in the tables yet
+            for person in missing:
+                work.held[person].said |= self._just_said.get(person, {})
+
+    def _lived(self) -> Work:
+        """Work in which a deadline between two facts of a person fires between them: a stretch may be years."""
+        self._go_on()
         work = self._work()
         work.is_lived = True
         return work
@@ -253,3 +281,11 @@ class Stretching(Projecting):
         last.changes.outbox += work.changes.outbox
         work.changes.corrections, work.changes.tombstones, work.erased = [], [], {}
         work.changes.announced, work.changes.outbox = [], []
+
+
+def said_of(announced: Iterable[Row]) -> dict[Person, dict[str, Announced]]:
+    """What rows of `announced` say was said last of each person."""
+    found: dict[Person, dict[str, Announced]] = {}
+    for tenant, finding, patient, n, level, is_raised, *_ in announced:
+        found.setdefault((tenant, patient), {})[finding] = Announced(n, level, is_raised)
+    return found

@@ -136,7 +136,9 @@ class Work:
     def _fire_before(self, held: Held, fact: Recorded) -> None:
         """What fell due before a person's next fact is found before it."""
         file = held.file
-        due = file.next_due
+        due, again = file.next_due, held.look_again
+        if again is not None and self.say is not None and (due is None or again < due):
+            due = again
         if due is None or due >= fact.occurred_at or file.is_stale or held.is_quarantined:
             return
         now = fact.occurred_at - MOMENT
@@ -274,6 +276,7 @@ class Work:
             gone = [one for one in file.known.values() if file.is_erased(one)]
             self.erased.setdefault(held.person, []).extend(gone)
             changes.tombstones.append((file.tenant, file.patient, until))
+            changes.outbox = [row for row in changes.outbox if row[1:3] != held.person]  # nor is it said any more
 
     def gone(self, person: Person) -> list[Recorded]:
         """What is to be erased of somebody: not where another copy, that came later, counts and is none of it."""

@@ -13,8 +13,8 @@ from services.health import health_app, tables_health
 from services.intake.app import app
 from services.log import LogWriter
 from services.projector import retrying
-from services.projector.app import Projector
 from services.projector.loading import BreakerOpened
+from services.projector.projector import Projector
 from services.tables import connected
 from tests.builders import lines, registered, tick, unfoldable, worked
 from tests.line import Line
