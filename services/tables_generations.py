@@ -46,7 +46,7 @@ async def stand_still(connection: Connection, old: Generation) -> None:
 
     One of them may be in the middle of a stretch (decision 0013), which is waited for.
     """
-    await connection.execute("set local lock_timeout = '30s'")
+    await connection.execute("set local lock_timeout = '60s'")
     await connection.execute(f"select 1 from {old.schema}.checkpoint order by partition for update")
     await connection.execute("set local lock_timeout = '2s'")
 

@@ -27,7 +27,10 @@ from services.tables_projector import Position
 
 PART = 4_000
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
+"""How many gathered records, or bytes of them, are in memory; the others wait on disk."""
 SHORTEST = 16_000
+LONGEST = 2
+"""How many records a stretch has at most, as a multiple of the facts that may be held in memory."""
 log = structlog.get_logger("parcours.projector")
 Step = Callable[[int], None]
 Part = Sequence[tuple[Person, list[Raw]]]
@@ -38,9 +41,8 @@ class StretchLost(RuntimeError):
 
 
 class Stretching(Projecting):
-    """Folds batches as they come; of a partition that is far behind, it gathers what comes, as many records as facts may be held in
-    memory, and folds that person by person: in batches nearly everybody would be read back for each. What is more than `IN_MEMORY`
-    waits on disk.
+    """Folds batches as they come; of a partition that is far behind, it gathers what comes, up to `LONGEST` times as many records as
+    facts may be held in memory, and folds that person by person: in batches nearly everybody would be read back for each.
     """
 
     _has_strays = False
@@ -50,7 +52,8 @@ class Stretching(Projecting):
     ) -> None:  # fmt: skip
         super().__init__(pool, generation, topic, reader, memory, owner, speaks=speaks)
         self._gathering: dict[int, Gathered | None] = {}
-        self._most = memory.limit
+        self._most = LONGEST * memory.limit
+        self._goal: dict[int, int] = {}
         self._just_said: dict[Person, dict[str, Announced]] = {}
         self._is_interrupted = False
 
@@ -101,16 +104,17 @@ class Stretching(Projecting):
                     await self.landed()
                     self._memory.drop_partitions([number])
                     tidy()
-                    self._gathering[number] = Gathered(min(self._most, IN_MEMORY), MOST_BYTES)
+                    self._gathering[number] = Gathered(min(self._memory.limit, IN_MEMORY), MOST_BYTES)
+                    self._goal[number] = even(ends.get(number, 0) - some[0].offset, self._most)
                 found = self._gathering[number]
                 if found is None:
                     raise StretchLost(f"of partition {number}")
-                room = self._most - found.records
+                room = self._goal[number] - found.records
                 found.add(some[:room])
                 some = some[room:]
                 if found.is_full:
                     found.put_aside(self._reader)
-                if found.records >= self._most or found.end >= ends.get(number, 0):
+                if found.records >= self._goal[number] or found.end >= ends.get(number, 0):
                     await self.take_gathered(number, step)
 
     async def take_gathered(self, number: int, step: Step) -> None:
@@ -123,7 +127,7 @@ class Stretching(Projecting):
         self._memory.drop_partitions([number])
         some.complete(self._reader)
         keep_all()
-        shorter, self._most = max(SHORTEST, self._most // 2), self._memory.limit
+        shorter, self._most = max(SHORTEST, self._goal[number] // 2), LONGEST * self._memory.limit
         try:
             await self.take_stretch(number, some, step)
         except BreakerOpened:  # once it is released, what can be kept is kept, batch by batch
@@ -281,6 +285,13 @@ class Stretching(Projecting):
         last.changes.outbox += work.changes.outbox
         work.changes.corrections, work.changes.tombstones, work.erased = [], [], {}
         work.changes.announced, work.changes.outbox = [], []
+
+
+def even(left: int, most: int) -> int:
+    """How long stretches of about `most` records are, if what is left is to be so many that are alike: the shorter one is, the more
+    of the people in it are read back for little.
+    """
+    return max(1, left // max(1, round(left / most))) if left > most else most
 
 
 def said_of(announced: Iterable[Row]) -> dict[Person, dict[str, Announced]]:

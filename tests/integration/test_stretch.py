@@ -167,22 +167,34 @@ async def test_a_stretch_that_failed_for_a_moment_or_is_wanted_elsewhere_is_read
     await what_was_said(line)
 
 
-async def test_no_more_is_gathered_than_may_be_held(line: Line) -> None:
-    line.projecting = await line.projector(held_facts=10)
+async def test_no_more_is_gathered_than_a_stretch_has(line: Line) -> None:
+    line.projecting = await line.projector(held_facts=5)
     log = lines(
         *(worked(d, case=f"c{n}").named(f"{n}{d}") for n in range(8) for d in "ABA"), tick("2026-04-01T00:00:00Z")
     )
     await line.publish(log)
     number = partition_of(b"default|p1", line.partitions)
     some = [record for record in await line.records() if record.partition == number]
-    for n, record in enumerate(some[:10]):
+    size = stretch.even(len(some), 10)
+    for n, record in enumerate(some[:size]):
         assert line.projecting.wanted_from(number) == record.offset == n
         await line.projecting.take_far({number: [record]}, {number: len(some)}, to_nobody)
 
     assert line.projecting.gathering == {}.keys()
-    assert line.projecting.positions[number].next_offset == 10
+    assert line.projecting.positions[number].next_offset == size
+    await line.projecting.take_far({number: some[size:]}, {number: len(some)}, to_nobody)
+    assert line.projecting.positions[number].next_offset == len(some)
+    await line.projecting.settle()
     await by_stretches(line, 1_000)
     await same_as_fold(line, log)
+
+
+@pytest.mark.parametrize(
+    ("left", "most", "size"),
+    [(0, 10, 10), (9, 10, 10), (12, 10, 12), (16, 10, 8), (25, 10, 12), (39, 10, 9), (-5, 10, 10)],
+)
+def test_stretches_are_alike(left: int, most: int, size: int) -> None:
+    assert stretch.even(left, most) == size
 
 
 async def test_a_projector_far_behind_catches_up_by_stretches_while_facts_go_on_coming(
