@@ -426,9 +426,14 @@ async def _write_said(connection: Connection, changes: Changes) -> None:
             connection, "parcours", ANNOUNCED, _last_said(changes.announced),
             raised_at="coalesce(excluded.raised_at, announced.raised_at)",
         )  # fmt: skip
-    if changes.outbox:
-        numbers = await _numbers(connection, [row[1] for row in changes.outbox])
-        rows = [(*row, number) for row, number in zip(changes.outbox, numbers, strict=True)]
+    await write_outbox(connection, changes.outbox)
+
+
+async def write_outbox(connection: Connection, outbox: Sequence[Row]) -> None:
+    """What is to be said, each with its number: the first of them locks those of its tenant until the transaction ends."""
+    if outbox:
+        numbers = await _numbers(connection, [row[1] for row in outbox])
+        rows = [(*row, number) for row, number in zip(outbox, numbers, strict=True)]
         await _copy(connection, "parcours.outbox", OUTBOX, rows)
         await connection.execute("select pg_notify('parcours_outbox', '')")
 

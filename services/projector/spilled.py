@@ -1,10 +1,11 @@
-"""Raw records of a partition that is too long for memory, kept on disk in parts of which each fits. DESIGN section 5."""
+"""What is too much for memory and waits on disk: raw records of a long partition, in parts of which each fits. DESIGN section 5."""
 
 import marshal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedRandom
 from tempfile import TemporaryFile
+from typing import Any
 from zlib import crc32
 
 PARTS = 64
@@ -82,3 +83,35 @@ class Spilled:
 
 def _fields(raw: Raw) -> tuple[int, int, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...], int]:
     return (raw.partition, raw.offset, raw.key, raw.value, raw.headers, raw.timestamp)
+
+
+@dataclass(slots=True)
+class Later:
+    """Rows of numbers, texts and bytes that are written at the end, in the order they came in. They wait in a file without a name:
+    kept in memory, among what is soon freed, they would keep a gigabyte of it from being used again.
+    """
+
+    files: list[BufferedRandom] = field(default_factory=list)
+
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Put some rows behind what is there."""
+        if not self.files and rows:
+            self.files = [TemporaryFile(prefix="parcours-")]  # noqa: SIM115 - closed by `close`
+        if rows:
+            marshal.dump(list(rows), self.files[0])
+
+    def all(self) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows, as they were added."""
+        for file in self.files:
+            file.seek(0)
+            while True:
+                try:
+                    yield marshal.load(file)  # noqa: S302 - written by `add` of this very process
+                except EOFError:
+                    break
+
+    def close(self) -> None:
+        """Nothing of it is left."""
+        for file in self.files:
+            file.close()
+        self.files = []

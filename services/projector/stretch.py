@@ -12,6 +12,7 @@ import structlog
 
 from projections.announcing import Announced
 from services import tables_people
+from services import tables_projector as tables
 from services.projector.batch import Projecting, RowsRefused
 from services.projector.changes import Person, Row
 from services.projector.collector import keep_all, tidy
@@ -19,7 +20,7 @@ from services.projector.gathered import Gathered, in_parts, named
 from services.projector.held import Memory
 from services.projector.loading import BreakerOpened, Breath
 from services.projector.records import Reader, digest_of, parked_row
-from services.projector.spilled import Raw
+from services.projector.spilled import Later, Raw
 from services.projector.work import Work
 from services.projector.writing import Records
 from services.tables import NOT_KEPT, Connection, Generation, Pool
@@ -54,6 +55,7 @@ class Stretching(Projecting):
         self._gathering: dict[int, Gathered | None] = {}
         self._most = LONGEST * memory.limit
         self._goal: dict[int, int] = {}
+        self._later = Later()
         self._just_said: dict[Person, dict[str, Announced]] = {}
         self._is_interrupted = False
 
@@ -187,9 +189,18 @@ class Stretching(Projecting):
         await self._move(connection, self.positions, to, batch)
         last.changes.parked += [parked_row(one) for one in some.parked]
         renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.keys])
-        strays = await self._fold_parts(
-            connection, number, in_parts(some.shared_out(renamed), PART), renamed, until, last, step
-        )
+        parts, self._later = in_parts(some.shared_out(renamed), PART), Later()
+        try:
+            strays = await self._fold_parts(connection, number, parts, renamed, until, last, step)
+            await self._fold_last(connection, number, to, strays, last)
+        finally:
+            self._later.close()
+        self.spent.facts += last.facts
+
+    async def _fold_last(
+        self, connection: Connection, number: int, to: dict[int, Position], strays: Sequence[Raw], last: Work
+    ) -> None:  # fmt: skip
+        """Records whose keys named others, what crosses partitions, and what is said."""
         if strays:  # their keys named others, who may be in the tables by now
             self._has_strays = True
             self._just_said = said_of(last.changes.announced)
@@ -201,8 +212,9 @@ class Stretching(Projecting):
             await self._merge_people(connection, last)
         self.measures.note_parked(last.changes.parked)
         await self._make_rows(last)
+        for rows in self._later.all():
+            await tables.write_outbox(connection, rows)
         await self._finish(connection, last)
-        self.spent.facts += last.facts
 
     async def _fold_parts(
         self, connection: Connection, number: int, parts: Iterable[Part], renamed: Mapping[Person, str],
@@ -271,8 +283,7 @@ class Stretching(Projecting):
         self.spent.decode += time.perf_counter() - started
         return strays
 
-    @staticmethod
-    def _pass_on(work: Work, last: Work) -> None:
+    def _pass_on(self, work: Work, last: Work) -> None:
         """Once everybody is in, all merges and voids are judged together, what is erased is erased, and what was found is said: the
         number of an alert is a lock for its tenant.
         """
@@ -282,7 +293,10 @@ class Stretching(Projecting):
         last.erased |= work.erased
         last.held |= {person: work.held[person] for person in work.erased}
         last.changes.announced += work.changes.announced
-        last.changes.outbox += work.changes.outbox
+        for row in work.changes.outbox if last.erased else ():  # once what was to be said of the erased before is gone
+            if row[1:3] in last.erased:
+                last.changes.outbox.append(row)
+        self._later.add([row for row in work.changes.outbox if row[1:3] not in last.erased])
         work.changes.corrections, work.changes.tombstones, work.erased = [], [], {}
         work.changes.announced, work.changes.outbox = [], []
 
