@@ -1,9 +1,11 @@
 """Facts in the project's words: each an hour after the one before, unless a test says when."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 
@@ -14,6 +16,7 @@ from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy, policy
 from projections.rows import Log, Row, result
+from services import tables_projector
 
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
@@ -206,3 +209,15 @@ def unfoldable(monkeypatch: pytest.MonkeyPatch, case: str | None = None) -> None
         return found
 
     monkeypatch.setattr(CaseWorked, "case", property(read, slot.__set__))
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """From here on Postgres keeps no row of the facts of these ids."""
+    honest = tables_projector.write_facts
+
+    async def write_facts(connection: Any, schema: str, facts: Sequence[tuple[Any, ...]]) -> None:
+        if any(row[4] in names for row in facts):
+            raise asyncpg.DataError("no such row")
+        await honest(connection, schema, facts)
+
+    monkeypatch.setattr(tables_projector, "write_facts", write_facts)

@@ -1,6 +1,8 @@
 """summary, case, claim: one thing in full, for people and for programs."""
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +30,8 @@ from services.console.texts import Language, fact_said, state_said
 from services.files import case_told, claim_told, files_of
 from services.tables import connected
 
+RowsOf = Callable[..., Awaitable[list[Any]]]
+Patient = Annotated[str | None, typer.Option("--patient", help="Whose, where two patients share the id.")]
 VISIT = (("department", "since", "planned"), ("service", "depuis", "prévu"))
 CLOCK = (
     ("claim", "clock", "nr", "state", "due", "met"), ("réclamation", "délai", "n°", "état", "échéance", "fait"),
@@ -111,13 +115,32 @@ def summary(
     print_table(("Summary", "En chiffres")[language], ("", ""), rows)
 
 
+def _files(
+    home: Path | None, rows_of: RowsOf, whose: tuple[str | None, str | None, str], as_of: str | None, occurred_by: str | None
+) -> list[PatientFile]:  # fmt: skip
+    """The files of the patients who have a case or a claim of that name, as they were or are."""
+    _, found = here(home)
+    at, by = at_instant("--as-of", as_of), at_instant("--occurred-by", occurred_by)
+
+    async def read() -> list[PatientFile]:
+        async with connected(str(found["postgres"]), "details") as connection:
+            rows = await rows_of(connection, *whose)
+            return [file for row in rows for file in await files_of(connection, row["tenant"], row["patient"], at, by)]
+
+    return run(read())
+
+
+def _unknown(what: str, patient: str | None, as_of: str | None) -> Problem:
+    return Problem(
+        f"no {what}" + (f" of patient {patient!r}" if patient else "") + (f" was known at {as_of}" if as_of else "")
+    )
+
+
 def case(
     name: Annotated[str, typer.Argument(metavar="ID", help="The case.")],
     home: Home = None,
     tenant: Tenant = None,
-    patient: Annotated[
-        str | None, typer.Option("--patient", help="Whose case, where two patients share the id.")
-    ] = None,
+    patient: Patient = None,
     as_of: AsOf = None,
     occurred_by: OccurredBy = None,
     lang: Lang = "en",
@@ -129,22 +152,10 @@ def case(
     Example: parcours case c-12 --as-of 2026-03-03T00:00:00Z
     """
     chosen(lang)
-    _, found = here(home)
-    at, by = at_instant("--as-of", as_of), at_instant("--occurred-by", occurred_by)
-
-    async def read() -> list[Row]:
-        async with connected(str(found["postgres"]), "case") as connection:
-            rows = await reading.patients_with_case(connection, tenant, patient, name)
-            files = [file for row in rows for file in await files_of(connection, row["tenant"], row["patient"], at, by)]
-        return [case_told(file, name) for file in files if name in file.cases]
-
-    told = run(read())
+    files = _files(home, reading.patients_with_case, (tenant, patient, name), as_of, occurred_by)
+    told = [case_told(file, name) for file in files if name in file.cases]
     if not told:
-        raise Problem(
-            f"no case {name!r}"
-            + (f" of patient {patient!r}" if patient else "")
-            + (f" was known at {as_of}" if as_of else "")
-        )
+        raise _unknown(f"case {name!r}", patient, as_of)
     if as_json:
         print_json(told)
         return
@@ -192,9 +203,7 @@ def claim(
     name: Annotated[str, typer.Argument(metavar="ID", help="The claim.")],
     home: Home = None,
     tenant: Tenant = None,
-    patient: Annotated[
-        str | None, typer.Option("--patient", help="Whose claim, where two patients share the id.")
-    ] = None,
+    patient: Patient = None,
     as_of: AsOf = None,
     occurred_by: OccurredBy = None,
     lang: Lang = "en",
@@ -206,26 +215,14 @@ def claim(
     Example: parcours claim k-7 --lang fr
     """
     language = chosen(lang)
-    _, found = here(home)
-    at, by = at_instant("--as-of", as_of), at_instant("--occurred-by", occurred_by)
-
-    async def read() -> list[tuple[PatientFile, Row]]:
-        async with connected(str(found["postgres"]), "claim") as connection:
-            rows = await reading.patients_with_claim(connection, tenant, patient, name)
-            files = [file for row in rows for file in await files_of(connection, row["tenant"], row["patient"], at, by)]
-        return [(file, claim_told(file, name)) for file in files if name in file.claims and file.claims[name].has_begun]
-
-    told = run(read())
+    files = _files(home, reading.patients_with_claim, (tenant, patient, name), as_of, occurred_by)
+    told = [claim_told(file, name) for file in files if name in file.claims and file.claims[name].has_begun]
     if not told:
-        raise Problem(
-            f"no claim {name!r}"
-            + (f" of patient {patient!r}" if patient else "")
-            + (f" was known at {as_of}" if as_of else "")
-        )
+        raise _unknown(f"claim {name!r}", patient, as_of)
     if as_json:
-        print_json([row for _, row in told])
+        print_json(told)
         return
-    for _, one in told:
+    for one in told:
         show_claim(one, lang, language)
 
 

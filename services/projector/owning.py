@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -24,6 +25,7 @@ SESSION: Final = 10.0
 REBALANCE: Final = 60.0
 PATIENCE: Final = 60.0
 FENCES_A_MINUTE: Final = 3
+FROZEN, FROZEN_IN_A_COPY = timedelta(seconds=2), timedelta(seconds=10)
 log = structlog.get_logger("parcours.projector")
 
 
@@ -210,8 +212,10 @@ class Owner(ConsumerRebalanceListener):
             async with self.pool.acquire() as connection:
                 await connection.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'parcours-projector'"
-                    " and pid <> pg_backend_pid() and (state like 'idle in transaction%' and state_change < now() - interval '2 s'"
-                    " or state = 'active' and wait_event = 'ClientRead' and state_change < now() - interval '10 s')"  # in a COPY
+                    " and pid <> pg_backend_pid() and (state like 'idle in transaction%' and state_change < now() - $1::interval"
+                    " or state = 'active' and wait_event = 'ClientRead' and state_change < now() - $2::interval)",  # in a COPY
+                    FROZEN,
+                    FROZEN_IN_A_COPY,
                 )
         except TRANSIENT:
             return  # the retry itself will say

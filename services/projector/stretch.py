@@ -24,7 +24,7 @@ from services.projector.spilled import Later, Raw
 from services.projector.work import Work
 from services.projector.writing import Records
 from services.tables import NOT_KEPT, Connection, Generation, Pool
-from services.tables_projector import Position
+from services.tables_projector import FenceLost, Position
 
 PART = 4_000
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
@@ -98,7 +98,7 @@ class Stretching(Projecting):
         """
         for number in records:
             some = [record for record in records[number] if record.offset >= self.wanted_from(number)]
-            if self._is_careful(number):
+            if some and self._is_careful(number):
                 await self.take_in({number: some})
                 continue
             while some:
@@ -120,7 +120,7 @@ class Stretching(Projecting):
                     await self.take_gathered(number, step)
 
     async def take_gathered(self, number: int, step: Step) -> None:
-        """Take in what is gathered of a partition. Raises as `take_far` does; the next stretch is then shorter."""
+        """Take in what is gathered of a partition. Raises as `take_far` does; those that come are shorter then."""
         await self.landed()
         some = self._gathering.get(number)
         if some is None:
@@ -129,7 +129,6 @@ class Stretching(Projecting):
         self._memory.drop_partitions([number])
         some.complete(self._reader)
         keep_all()
-        shorter, self._most = max(SHORTEST, self._goal[number] // 2), LONGEST * self._memory.limit
         try:
             await self.take_stretch(number, some, step)
         except BreakerOpened:  # once it is released, what can be kept is kept, batch by batch
@@ -139,8 +138,10 @@ class Stretching(Projecting):
             log.warning("rows refused", error=type(wrong).__name__, partition=number)
             self._careful_until[number] = some.end
             raise RowsRefused(str(wrong)) from wrong
-        except BaseException:
-            self._most = shorter
+        except (FenceLost, StretchLost):
+            raise
+        except BaseException:  # it may have been too long
+            self._most = max(SHORTEST, self._goal[number] // 2)
             raise
         finally:
             some.close()

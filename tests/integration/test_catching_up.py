@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,13 +16,13 @@ from services.log import Record, partition_of
 from services.projector import owning, stretch
 from services.projector import projector as projecting
 from services.projector.batch import Flight, RowsRefused
-from services.projector.changes import Row
+from services.projector.encoding import HEAD
 from services.projector.loading import BreakerOpened
 from services.projector.projector import Projector
 from services.projector.stretch import Stretching, StretchLost
-from services.tables import Connection
+from services.tables import Connection, connected
 from services.tables_projector import FenceLost
-from tests.builders import DAY, MONDAY, Said, lines, paused, registered, said, tick, unfoldable, worked
+from tests.builders import DAY, MONDAY, Said, lines, paused, refusing, registered, said, tick, unfoldable, worked
 from tests.faults.plan import to_nobody
 from tests.integration.test_stretch import by_stretches
 from tests.line import Line
@@ -121,14 +122,7 @@ def failing(times: Sequence[int], honest: Callable[..., Any], wrong: Callable[[]
 async def test_what_is_gathered_of_one_partition_is_read_again_when_another_has_a_row_refused(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = tables_projector.write_facts
-
-    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
-        if any(row[4] == "n025" for row in facts):
-            raise asyncpg.DataError("no such row")
-        await honest(connection, schema, facts)
-
-    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    refusing(monkeypatch, "n025")
     one = await whole(line, *far_and_near(line))
     await one.run()
 
@@ -308,3 +302,32 @@ async def test_what_was_to_be_said_of_somebody_is_not_said_once_they_are_erased(
 
     told = await line.fetch("select act from parcours.outbox order by number")
     assert [row["act"] for row in told] == ["resolved"]
+
+
+@pytest.mark.parametrize("is_copying", [True, False])
+async def test_a_frozen_owner_is_ended_by_whoever_waits_for_its_row(
+    line: Line, monkeypatch: pytest.MonkeyPatch, *, is_copying: bool
+) -> None:
+    monkeypatch.setattr(owning, "FROZEN", timedelta(seconds=0.3))
+    monkeypatch.setattr(owning, "FROZEN_IN_A_COPY", timedelta(seconds=0.3))
+    one, for_ever = await whole(line, worked("A").of(line.homes()[0])), asyncio.Event()
+
+    async def never() -> AsyncIterator[bytes]:
+        yield HEAD
+        await for_ever.wait()
+
+    async def frozen() -> None:
+        async with connected(line.database, "projector") as connection, connection.transaction():
+            await connection.execute(f"select 1 from {line.generation.schema}.checkpoint for update")
+            if is_copying:
+                await connection.copy_to_table("outbox", schema_name="parcours", source=never(), format="binary")
+            await for_ever.wait()
+
+    owner = asyncio.create_task(frozen())
+    await asyncio.sleep(0.5)
+    async with asyncio.timeout(10):
+        await one.run()
+    for_ever.set()
+    await asyncio.gather(owner, return_exceptions=True)
+
+    assert await held(line) == {line.homes()[0]: 1}

@@ -1,7 +1,6 @@
 """Rebuild, hand over, verify, what-if: the tables made anew while others read them, and nothing said twice."""
 
 import asyncio
-from collections.abc import Sequence
 from random import Random
 
 import asyncpg
@@ -17,10 +16,10 @@ from services.log import Outgoing, Record, partition_of
 from services.projector import filling, stretch
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
-from services.projector.changes import Changes, Row
+from services.projector.changes import Changes
 from services.tables import Connection, Generation, active_generation, connected
 from services.tables_projector import FenceLost
-from tests.builders import DAY, HOUR, MONDAY, Said, lines, registered, said, tick, worked
+from tests.builders import DAY, HOUR, MONDAY, Said, lines, refusing, registered, said, tick, worked
 from tests.faults.plan import log_of
 from tests.line import Line
 from tests.strategies import history
@@ -263,18 +262,11 @@ async def test_what_is_set_aside_for_an_upsert_is_gone_before_the_next_part_of_a
 async def test_a_row_that_postgres_refuses_is_parked_by_a_rebuild_and_all_others_are_kept(
     line: Line, monkeypatch: pytest.MonkeyPatch, segment: int
 ) -> None:
-    honest = tables_projector.write_facts
-
-    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
-        if any(row[4].startswith("bad") for row in facts):
-            raise asyncpg.DataError("no such row")
-        await honest(connection, schema, facts)
-
     steps = [(p, d) for d in "ABC" for p in ("p1", "p2")]
     told = [worked(d).of(p).named(f"{p}{d}").on(MONDAY + n * HOUR) for n, (p, d) in enumerate(steps)]
     told[2:2], told[6:6] = [worked("D").named("bad1").of("p1")], [worked("D").named("bad2").of("p2")]
     await line.publish(lines(*told))
-    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    refusing(monkeypatch, "bad1", "bad2")
     monkeypatch.setattr(making, "AT_ONCE", 3)
     monkeypatch.setattr(filling, "SEGMENT", segment)
     made = await making.rebuild(rebuilding(line), line.policy)

@@ -1,6 +1,5 @@
 """The line on real servers: the tables are the fold, whatever the batches, the restarts, the partitions."""
 
-from collections.abc import Sequence
 from itertools import permutations
 from random import Random
 
@@ -15,7 +14,7 @@ from services import tables_projector
 from services.instance import Servers
 from services.log import Outgoing, partition_of
 from services.projector import retrying, sharing
-from services.projector.changes import Changes, Row
+from services.projector.changes import Changes
 from services.tables import Connection
 from services.tables_projector import FenceLost
 from tests.builders import (
@@ -29,6 +28,7 @@ from tests.builders import (
     lines,
     paused,
     received,
+    refusing,
     registered,
     said,
     tick,
@@ -366,14 +366,7 @@ async def test_a_late_fact_of_somebody_whose_own_partition_is_empty_is_folded_in
 async def test_a_row_that_is_refused_beside_a_correction_is_parked_and_the_rest_kept(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = tables_projector.write_facts
-
-    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
-        if any(row[4] == "bad" for row in facts):
-            raise asyncpg.DataError("no such row")
-        await honest(connection, schema, facts)
-
-    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    refusing(monkeypatch, "bad")
     await line.publish(
         lines(
             *bounced("p1"),
@@ -465,14 +458,7 @@ async def test_the_longest_names_there_may_be_are_kept(line: Line, letters: str)
 async def test_a_record_whose_rows_postgres_refuses_is_parked_and_costs_nobody_else_anything(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = tables_projector.write
-
-    async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool) -> None:
-        if any(row[4] == "bad" for row in changes.facts):
-            raise asyncpg.DataError("no such row")
-        await honest(connection, schema, changes, doubting=doubting)
-
-    monkeypatch.setattr(tables_projector, "write", write)
+    refusing(monkeypatch, "bad")
     facts = [worked(d).of(p).named(f"{p}{n}") for p in ("p1", "p2", "p3") for n, d in enumerate("ABAC")]
     facts.insert(7, worked("X").of("p2").named("bad"))
     log = lines(*facts, tick("2026-09-01T00:00:00Z"))
@@ -490,14 +476,7 @@ async def test_a_record_whose_rows_postgres_refuses_is_parked_and_costs_nobody_e
 async def test_what_postgres_refuses_of_a_fact_that_another_partition_left_is_parked_and_the_rest_kept(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = tables_projector.write_facts
-
-    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
-        if any(row[4] == "bad" for row in facts):
-            raise asyncpg.DataError("no such row")
-        await honest(connection, schema, facts)
-
-    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    refusing(monkeypatch, "bad")
     one, other = list(line.homes().values())[:2]
     merge = lines(*bounced(other), said("patient.merged", into=other).of(one).named("m1"))
     later = lines(*(worked(d).of(one).named(n) for d, n in (("D", "f9"), ("X", "bad"), ("E", "f10"))))

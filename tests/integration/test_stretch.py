@@ -1,7 +1,6 @@
 """A projector that is far behind gathers a stretch of a partition and folds it person by person: the same tables, each thing said once."""
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,12 +13,10 @@ from services.log import Outgoing, end_offsets, partition_of
 from services.projector import app as projecting
 from services.projector import retrying, stretch, turns
 from services.projector.batch import RowsRefused
-from services.projector.changes import Row
 from services.projector.gathered import Gathered
 from services.projector.stretch import Step, Stretching, StretchLost
 from services.settings import Settings
-from services.tables import Connection
-from tests.builders import DAY, MONDAY, fold_lines, lines, received, registered, said, tick, worked
+from tests.builders import DAY, MONDAY, fold_lines, lines, received, refusing, registered, said, tick, worked
 from tests.faults.plan import log_of, to_nobody
 from tests.integration.test_line import same_as_fold
 from tests.line import Line
@@ -111,14 +108,7 @@ async def test_a_deadline_between_two_facts_of_a_stretch_is_found_and_said_at_it
 async def test_what_postgres_refuses_of_a_stretch_is_parked_once_it_is_read_again(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = tables_projector.write_facts
-
-    async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
-        if any(row[4] == "bad" for row in facts):
-            raise asyncpg.DataError("no such row")
-        await honest(connection, schema, facts)
-
-    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    refusing(monkeypatch, "bad")
     facts = [worked(d).of(p).named(f"{p}{n}") for p in ("p1", "p2", "p3") for n, d in enumerate("ABAC")]
     log = lines(*facts[:7], worked("X").of("p2").named("bad"), *facts[7:], tick("2026-09-01T00:00:00Z"))
     await line.publish(log)
@@ -131,6 +121,7 @@ async def test_what_postgres_refuses_of_a_stretch_is_parked_once_it_is_read_agai
     expected = fold_lines([one for one in log if b'"bad"' not in one], line.policy)
     assert (await line.export())["cases"] == expected["cases"]
     assert [row["code"] for row in await line.fetch("select code from parcours.parked")] == ["table"]
+    assert line.projecting.registry.get_sample_value("parcours_parked_total", {"reason": "table"}) == 1
     async with line.pool.acquire() as connection:
         assert (await retrying.retry(connection, clock_rule=False))["tried"] == 0
 
@@ -184,6 +175,9 @@ async def test_no_more_is_gathered_than_a_stretch_has(line: Line) -> None:
     assert line.projecting.positions[number].next_offset == size
     await line.projecting.take_far({number: some[size:]}, {number: len(some)}, to_nobody)
     assert line.projecting.positions[number].next_offset == len(some)
+    measured = line.projecting.registry.get_sample_value
+    assert measured("parcours_next_offset", {"partition": str(number)}) == len(some)
+    assert measured("parcours_facts_total") == 24
     await line.projecting.settle()
     await by_stretches(line, 1_000)
     await same_as_fold(line, log)
