@@ -15,7 +15,7 @@ from services.importer.files import Format, Source, examined
 from services.importer.importing import SAMPLES, Importing, Report, jsonl_facts, started
 from services.importer.mapping import BadMap, Map, described, read_map, settled
 from services.importer.rows import columns, rows
-from services.importer.times import SwapCheck, TimeReader, time_reader
+from services.importer.times import SwapCheck, TimeReader, joined, time_reader
 
 FORMATS = ("xes", "csv", "jsonl")
 
@@ -55,6 +55,9 @@ def import_files(
         str | None, typer.Option("--patient", help="Column of the patient (default: one of that name, else the case).")
     ] = None,
     time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
+    clock: Annotated[
+        str | None, typer.Option("--clock", help="Column of the time of day, where the time's column has only the day.")
+    ] = None,
     department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,
     activity: Annotated[str | None, typer.Option("--activity", help="Column of the activity.")] = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Column of who did it.")] = None,
@@ -85,6 +88,7 @@ def import_files(
         "case": case,
         "patient": patient,
         "time": time,
+        "clock": clock,
         "department": department,
         "activity": activity,
         "actor": actor,
@@ -130,7 +134,7 @@ def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as
         task = bar.add_task("reading", total=None, rate="")
         cells = []
         for row in rows(source):
-            cells.append(row.cells.get(column, ""))
+            cells.append(joined(row.cells.get(column, ""), row.cells.get(settled_map.clock or "", "")))
             bar.advance(task)
     times = time_reader(cells, _zone(settled_map.zone))
     if (suspicion := swapped(source, settled_map, times)) is not None:
@@ -139,6 +143,10 @@ def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as
         report.warn(
             f"{times.doubtful} dates can be read day first or month first; they were read {'day' if times.day_first else 'month'} first",
             column,
+        )
+    if times.without_clock:
+        report.warn(
+            f"{times.without_clock} times are days without a time of day (say --clock): read as midnight", column
         )
     if times.without_zone and times.zone is None:
         report.warn(f"{times.without_zone} times have no zone; they were read as UTC (say --zone)", column)
@@ -151,7 +159,7 @@ def swapped(source: Source, chosen: Map, times: TimeReader) -> str | None:
     check = SwapCheck({})
     for row in rows(source):
         try:
-            at = times.read(row.cells.get(chosen.time or "", ""))
+            at = times.read(joined(row.cells.get(chosen.time or "", ""), row.cells.get(chosen.clock or "", "")))
         except ValueError:
             continue
         name = chosen.case or ""

@@ -12,7 +12,7 @@ from events.envelope import Refused, parsed, written
 from services.importer.files import Source, opened
 from services.importer.mapping import ClaimMap, Map
 from services.importer.rows import Row, rows
-from services.importer.times import TimeReader
+from services.importer.times import TimeReader, joined
 
 SOURCE = "/import"
 SAMPLES = 10
@@ -76,7 +76,7 @@ class Importing:
                 claimed.add(case)
                 yield from self._claim(row, case)
             try:
-                at = self.times.read(self._cell(row, self.chosen.time))
+                at = self.times.read(joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock)))
             except ValueError as wrong:
                 self.report.refuse(str(wrong), row.number)
                 continue

@@ -24,6 +24,8 @@ KNOWN = {
         "numéro de dossier",
         "numéro dossier",
         "ticket",
+        "n° ticket",
+        "ticket number",
         "id",
     ),
     "patient": ("patient_id", "patient", "patient number", "n° patient", "numéro patient", "ipp", "nip"),
@@ -39,6 +41,7 @@ KNOWN = {
         "date heure",
         "date/heure",
     ),
+    "clock": ("heure", "time of day", "hour", "time"),
     "department": (
         "org:group",
         "department",
@@ -81,6 +84,7 @@ class Map(BaseModel):
     case: str | None = None
     patient: str | None = None
     time: str | None = None
+    clock: str | None = None
     department: str | None = None
     activity: str | None = None
     actor: str | None = None
@@ -131,6 +135,9 @@ def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
         found[meaning] = named or next((by_name[plain] for name in usual if (plain := _plain(name)) in by_name), None)
     if found["case"] is None:
         found["case"] = found["patient"]
+    if found["clock"] == found["time"]:  # Date and Time; or one column that is both
+        found["time"] = chosen.time or by_name.get("date", found["time"])
+        found["clock"] = None if found["clock"] == found["time"] else found["clock"]
     for meaning in ("case", "time"):
         if found[meaning] is None:
             raise BadFile(

@@ -11,6 +11,17 @@ from events.times import FIRST_YEAR, LAST_YEAR
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T](\d{1,2}):(\d\d)(?::(\d\d))?)?")
 
+CLOCK = re.compile(r"(\d{1,2}) ?[:hH] ?(\d\d)?(?::(\d\d))?")
+
+
+def joined(day: str, clock: str) -> str:
+    """A time of which the day and the time of day stand in two cells, as `9:05`, `09:05:30` or `9h05`."""
+    day, clock = day.strip(), clock.strip()
+    if not day or not clock or ":" in day:
+        return day
+    match = CLOCK.fullmatch(clock)
+    return f"{day} {clock}" if match is None else f"{day} {int(match[1]):02}:{match[2] or '00'}:{match[3] or '00'}"
+
 
 @dataclass(frozen=True, slots=True)
 class TimeReader:
@@ -20,6 +31,7 @@ class TimeReader:
     day_first: bool
     doubtful: int
     without_zone: int
+    without_clock: int = 0
 
     def read(self, text: str) -> datetime:
         """The instant of a cell, in UTC. Raises ValueError with the reason."""
@@ -56,23 +68,26 @@ def _numeric(text: str, *, day_first: bool) -> datetime | None:
 
 def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
     """Look at every time of a column and decide how to read it; doubtful are dates that could be read both ways."""
-    firsts_above = seconds_above = doubtful = without_zone = 0
+    firsts_above = seconds_above = doubtful = without_zone = without_clock = 0
     for cell in cells:
         text = cell.strip()
         match = NUMERIC.fullmatch(text)
         if match is None:
             found = _iso(text)
             without_zone += found is not None and found.tzinfo is None
+            without_clock += found is not None and len(text) <= len("2026-03-02")
             continue
         without_zone += 1
+        without_clock += match[4] is None
         first, second = int(match[1]), int(match[2])
         firsts_above += first > 12
         seconds_above += second > 12
         doubtful += first <= 12 and second <= 12 and first != second
     decided = (firsts_above > 0) != (seconds_above > 0)
     return TimeReader(
-        zone, day_first=seconds_above == 0, doubtful=0 if decided else doubtful, without_zone=without_zone
-    )
+        zone, day_first=seconds_above == 0, doubtful=0 if decided else doubtful, without_zone=without_zone,
+        without_clock=without_clock,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -239,3 +239,33 @@ def test_a_log_without_a_department_says_that_nobody_can_be_found_in_it(tmp_path
         assert any("--department NAME" in what for what in found.report.warnings) == warned
         (fact,) = map(orjson.loads, found.lines())
         assert fact["subject"] == "P1"
+
+
+@pytest.mark.parametrize(
+    ("head", "day", "clock"),
+    [
+        ("Date;Heure", "03/09/2026", "9h05"),
+        ("Date;Time", "2026-09-03", "9:05"),
+        ("Heure;Date", "2026-09-03", "09:05:00"),
+        ("Time;Team", "2026-09-03T09:05:00", ""),
+        ("Timestamp;Hour", "2026-09-03T09:05:00", "9"),
+    ],
+)
+def test_a_day_and_a_time_of_day_in_two_columns_are_one_time(tmp_path: Path, head: str, day: str, clock: str) -> None:
+    cells = f"{clock};{day}" if head.startswith("Heure") else f"{day};{clock}"
+    path = brought(tmp_path, "log.csv", f"N° ticket;{head};Service\nOR-1;{cells};A\nOR-1;{cells};B\n")
+    found = plan(path, None, Map(zone="Europe/Paris"), None, as_lived=True)
+
+    assert [orjson.loads(raw)["time"] for raw in found.lines()] == ["2026-09-03T07:05:00Z"] * 2
+    assert not any("time of day" in what for what in found.report.warnings)
+
+
+def test_days_without_a_time_of_day_are_said_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    rows = "c1;2026-09-03;;A\nc1;2026-09-04;soon;B\nc1;05/09/2026;14h;C\n"
+    path = brought(tmp_path, "log.csv", f"Dossier;Date;Heure;Service\n{rows}")
+    found = plan(path, None, Map(zone="Europe/Paris"), None, as_lived=True)
+
+    times = [orjson.loads(raw)["time"] for raw in found.lines()]
+    assert times == ["2026-09-02T22:00:00Z", "2026-09-05T12:00:00Z"]
+    assert found.report.unusable == {"not a time": [2]}
+    assert any(what.startswith("1 times are days without") for what in found.report.warnings)
