@@ -230,6 +230,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "chased": ("relancé {n} fois", "chased {n} times"),
     "opened": ("Ouvert le", "Opened"),
     "evidence": ("Preuves", "Evidence"),
+    "colon": ("\u00a0:", ":"),
 }
 STATES = {
     "active": ("en service", "in use"),
