@@ -1,5 +1,5 @@
 # make demo: see it work · make test: everything, from nothing · make check: format, lint, types, imports
-PYTHON ?= python3
+# PYTHON=/path/to/python3.11 says which Python to install with; otherwise the fastest build of those on the PATH is taken.
 BIN := .venv/bin
 READY := .venv/.installed
 NATIVE := .venv/.compiled
@@ -9,9 +9,7 @@ NATIVE := .venv/.compiled
 install: $(NATIVE)
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Parcours needs Python 3.11 or later; say which: make PYTHON=/path/to/python3.11 install"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || { python="$$(python3 deploy/fastest_python.py $(PYTHON))" && "$$python" -m venv .venv; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)

@@ -1,4 +1,4 @@
-"""up, down, status, doctor, run: the life of an instance."""
+"""up, down, console: the life of an instance."""
 
 import os
 import signal
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -17,7 +16,6 @@ import typer
 from deploy.embedded import kafka_server, postgres_server
 from projections.policy import InvalidPolicy, Policy, policy
 from services.command_line.showing import (
-    AsJson,
     Exit,
     Home,
     Problem,
@@ -26,21 +24,15 @@ from services.command_line.showing import (
     here,
     out,
     plainly,
-    print_json,
-    print_table,
     run,
 )  # fmt: skip
 from services.instance import Options, leftovers, sole_owner, until_stopped
 from services.instance import running as running_instance
-from services.log import LogUnavailable, end_offsets
-from services.reading import watermark
 from services.security import Role, Visitor, create_link
-from services.settings import EVENTS, Settings, running, settings
-from services.tables import TablesUnavailable, connected
-from services.telemetry import STALE, configure_logs
+from services.settings import Settings, running, settings
+from services.tables import connected
+from services.telemetry import configure_logs
 
-FAR_BEHIND = 5_000_000
-STEPS = ("fetch", "decode", "fold", "load", "rows", "write")
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="A policy document (JSON or TOML): what differs from the defaults.")
 ]
@@ -50,8 +42,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(plainly(up))
     app.command()(plainly(down))
-    app.command()(plainly(status))
-    app.command()(plainly(doctor))
     app.command()(plainly(console))
 
 
@@ -243,106 +233,3 @@ def console(
         soft_wrap=True,
         highlight=False,
     )
-
-
-async def state_of(found: dict[str, Any]) -> dict[str, Any]:
-    """What `parcours status` tells."""
-    told: dict[str, Any] = {
-        "api": found.get("api"), "console": found.get("api"), "kafka": found.get("kafka"), "postgres": _address(str(found.get("postgres"))),
-        "watermark": None, "lag": None, "facts_per_s": None, "share_of_time": None, "parked": None, "services": {},
-    }  # fmt: skip
-    try:
-        ends = await end_offsets(str(found["kafka"]), EVENTS)
-        told["services"]["kafka"] = "up"
-    except LogUnavailable:
-        ends, told["services"]["kafka"] = {}, "away"
-    try:
-        async with connected(str(found["postgres"]), "status") as connection:
-            told["services"]["postgres"] = "up"
-            told["watermark"] = await watermark(connection)
-            at = {
-                r["partition"]: r["next_offset"]
-                for r in await connection.fetch("select partition, next_offset from parcours.checkpoint")
-            }
-            told["lag"] = sum(max(0, end - at.get(number, 0)) for number, end in ends.items())
-            told["parked"] = await connection.fetchval("select count(*) from parcours.parked where not is_taken")
-            await _services(connection, told, clock=bool(found.get("clock", True)), supervised=_lives(found))
-    except TablesUnavailable:
-        told["services"]["postgres"] = "away"
-    return told
-
-
-async def _services(connection: Any, told: dict[str, Any], *, clock: bool, supervised: bool) -> None:
-    rows = await connection.fetch("select service, beat_at, detail from parcours.heartbeat order by service")
-    now = datetime.now(UTC)
-    rate, spent = 0.0, dict.fromkeys(STEPS, 0.0)
-    for row in rows:
-        silent = (now - row["beat_at"]).total_seconds()
-        if silent > 3600 or (row["service"] == "clock" and not clock):
-            continue
-        told["services"][row["service"]] = "up" if silent < STALE else f"silent for {silent:.0f} s"
-        if not supervised and not row["service"].startswith("projector"):
-            told["services"][row["service"]] = "dead: `up` was killed; start it again"
-        rate += float(row["detail"].get("facts_per_s", 0.0)) if silent < STALE else 0.0
-        for step in STEPS if row["service"].startswith("projector") and silent < STALE else ():
-            spent[step] += float(row["detail"].get(step, 0.0))
-    told["facts_per_s"] = round(rate, 1)
-    total = sum(spent.values())
-    told["share_of_time"] = {step: round(seconds / total, 3) for step, seconds in spent.items()} if total else None
-
-
-def _lives(found: dict[str, Any]) -> bool:
-    """Whether the process that keeps the instance is there; one that was started elsewhere is taken at its word."""
-    pid = found.get("pid")
-    return not isinstance(pid, int) or psutil.pid_exists(pid)
-
-
-def _address(url: str) -> str:
-    return url.rpartition("@")[2]
-
-
-def status(home: Home = None, *, as_json: AsJson = False) -> None:
-    """What runs here, how far it has read, how fast it is.
-
-    Example: parcours status --json
-    """
-    _, found = here(home)
-    told = run(state_of(found))
-    bad = {name: state for name, state in told["services"].items() if state != "up"}
-    if as_json:
-        print_json(told)
-    else:
-        rows = [
-            (name, told[name])
-            for name in ("api", "kafka", "postgres", "watermark", "lag", "facts_per_s", "share_of_time", "parked")
-        ]
-        print_table("Parcours", ("", ""), rows)
-        print_table("Services", ("service", "state"), told["services"].items())
-        if (told["lag"] or 0) > FAR_BEHIND:
-            err.print(
-                "The tables are far behind the log. `parcours rebuild` reads a long history faster than the"
-                " projector, and takes its place when it has caught up.", style="yellow",
-            )  # fmt: skip
-    if bad:
-        raise typer.Exit(int(Exit.AWAY if "away" in bad.values() else Exit.PROBLEM))
-
-
-def doctor(home: Home = None, *, as_json: AsJson = False) -> None:
-    """Look at everything that could be wrong, and say what to do.
-
-    Example: parcours doctor
-    """
-    from services.command_line.checks import checks
-
-    one = settings(home)
-    found = run(checks(one))
-    if as_json:
-        print_json([{"check": name, "ok": ok, "detail": detail} for name, ok, detail in found])
-    else:
-        print_table(
-            "Doctor",
-            ("check", "", "what was seen"),
-            [(name, "ok" if ok else "PROBLEM", detail) for name, ok, detail in found],
-        )
-    if not all(ok for _, ok, _ in found):
-        raise typer.Exit(int(Exit.PROBLEM))

@@ -15,6 +15,7 @@ from services.command_line import (
     processes,
     reading,
     reporting,
+    state,
     subscriptions,
     tokens,
 )
@@ -30,6 +31,7 @@ app = typer.Typer(
 for module in (
     demo,
     instance,
+    state,
     processes,
     facts,
     backups,

@@ -132,6 +132,7 @@ def test_facts_by_http_are_seen_by_the_commands(person: Person) -> None:
     assert found[0]["path"] == ["A", "B", "A"]
     assert "came back once" in person.says("bounced", "--tenant", "north")
     assert "revenu 1 fois" in person.says("bounced", "--tenant", "north", "--lang", "fr")
+    assert "en marche" in person.says("status", "--lang", "fr")
     in_french = person.says("case", "c9", "--lang", "fr")
     assert all(
         word in in_french for word in ("retours", "Visites", "Chronologie", "acte sur le dossier", "Dossier ballotté")
@@ -209,6 +210,7 @@ def test_what_a_killed_up_leaves_is_seen_and_stopped(tmp_path: Path) -> None:
 
     assert "killed" in person.says("doctor", code=1)
     assert "dead" in person.says("status", code=1)
+    assert "mort : `up` a été tué" in " ".join(person.says("status", "--lang", "fr", code=1).split())
     assert "what it left is stopped" in person.says("down")
     assert "Nothing is running" in person.says("down")
     postgres_server.remove(person.home / "postgres")
