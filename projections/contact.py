@@ -48,6 +48,7 @@ class Contact:
     received: Recorded | None
     returned: tuple[object, ...] | None
     sent: Recorded | None
+    sendings: tuple[Recorded, ...]
     claim_facts: tuple[Recorded, ...]
     is_used: bool
     cases: frozenset[str]
@@ -67,6 +68,7 @@ class Contact:
         self.received = None
         self.returned = None
         self.sent = None
+        self.sendings = ()
         self.claim_facts = ()
         self.is_used = False
         self.cases = NONE
@@ -112,9 +114,11 @@ class Contact:
                 self.topic = data.topic if self.topic is None else self.topic
             case ContactSent():
                 self._name(data.case)
-                self.sent = self.sent or fact
+                self.sendings = (*self.sendings, fact)
+                self._choose()
             case ContactUndelivered():
                 self.returned = fact.place
+                self._choose()
             case ContactLinked() | ContactUnlinked():
                 self.attach(data.case, on=isinstance(data, ContactLinked))
             case ContactReclassified():
@@ -130,15 +134,25 @@ class Contact:
         if self.sent is not None and (fact is self.sent or not isinstance(fact.data, ContactSent)):
             parts = [self.sent, *self.claim_facts] if fact is self.sent else [self.sent, fact]
         refused = any(getattr(part.data, "delivered", None) is False for part in parts)
-        went_out = parts[0]
-        return not refused and (self.returned is None or self.returned < went_out.place)
+        return not refused and not self._came_back(parts[0])
 
     def moment_of(self, fact: Recorded) -> Recorded:
         """The fact at whose place another counts: a `contact.sent` and the claim fact that names it are one."""
         if self.sent is None or (isinstance(fact.data, ContactSent) and fact is not self.sent):
             return fact
         parts = [self.sent, *self.claim_facts] if fact is self.sent else [self.sent, fact]
+        if self.sent is not self.sendings[0]:  # what was said with a sending that came back arrived with this one
+            parts = [part for part in parts if part.place >= self.sent.place]
         return min(parts, key=lambda part: part.place)
+
+    def _choose(self) -> None:
+        """What went out with it: the first sending that did not come back, for an undelivered one is as if it had never been."""
+        kept = [one for one in self.sendings if not self._came_back(one)]
+        self.sent = kept[0] if kept else self.sendings[0] if self.sendings else None
+
+    def _came_back(self, fact: Recorded) -> bool:
+        refused = getattr(fact.data, "delivered", None) is False
+        return refused or (self.returned is not None and self.returned >= fact.place)
 
     def attach(self, case: str, *, on: bool = True) -> None:
         """Linked, or in the list of a `case.opened`; or unlinked."""

@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What may move the due moment of `answer`: a holding reply's promise, or the date agreed.
+    """What may move the due moment of an instance of `answer`: a holding reply's promise, or the date agreed.
 
     `pauses` is how many had been opened by then.
     """
@@ -42,6 +42,7 @@ class Shift:
     limit: datetime | None
     is_hold: bool
     pauses: int
+    instance: int
 
 
 @dataclass(slots=True)
@@ -137,14 +138,12 @@ class Owed:
         self.awaited.append(clock)
         self.current[name] = clock
         if due is None:
-            if (pause := self.pauses.credited) is not None:
-                clock.pauses.append(pause)
+            clock.pauses += self.pauses.after(at)
             clock.due_at = self._due(clock)
         self._tell(at, fact, "started", clock, clock.due_at)
         return clock
 
     def _start_answer(self, at: datetime, fact: str) -> None:
-        self.shifts = []
         self._start("answer", at, None, fact)
 
     def _start_update(self, at: datetime, fact: str) -> None:
@@ -168,7 +167,9 @@ class Owed:
         """The due moment of an instance of `answer`: its start, the pauses, and what moved it in their order."""
         final, holds = self.current.get("final"), 0
         moved: Shift | None = None
-        for shift in self.shifts if clock is self.current["answer"] else ():
+        for shift in self.shifts:
+            if shift.instance != clock.instance:
+                continue
             then = self._answer_due_then(clock, moved, shift.pauses)
             if not shift.at < then or (shift.is_hold and holds >= self.policy.holds):
                 continue
@@ -223,7 +224,7 @@ class Owed:
         if not clock.is_running:
             return
         before = clock.due_at
-        self.shifts.append(Shift(at, target, limit, is_hold, len(clock.pauses)))
+        self.shifts.append(Shift(at, target, limit, is_hold, len(clock.pauses), clock.instance))
         clock.due_at = self._answer_due(clock)
         code = "moved" if clock.due_at > before else "not_moved"
         self._tell(at, fact, f"{'hold' if is_hold else 'agreed'}_{code}", clock, clock.due_at)

@@ -47,6 +47,11 @@ class PauseBook:
         """Pauses that were not credited: the finding `illegitimate_pause`."""
         return [pause for pause in self.all if pause.end is None]
 
+    def after(self, at: datetime) -> list[Pause]:
+        """What stops a clock that starts at an instant, which may lie before now: the credited pause that is on, and those since."""
+        now = self.credited
+        return [pause for pause in self.all if pause is now or (pause.end is not None and pause.end > at)]
+
     def open(
         self, fact: str, reason: str, at: datetime, until: datetime | None, calendar: Calendar, policy: Policy, *,
         late: bool,

@@ -18,7 +18,7 @@ class InvalidPolicy(ValueError):
 class Policy(BaseModel):
     """DOMAIN, policy parameters: `id`, `version`, and what differs from the defaults.
 
-    `jurisdictions` adds jurisdictions, or newer versions of those that are shipped, in the shape of their TOML.
+    `jurisdictions` adds jurisdictions in the shape of their TOML; one that is shipped is replaced, with every version of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +56,20 @@ class Policy(BaseModel):
         if self.jurisdiction not in self.known:
             msg = f"jurisdiction {self.jurisdiction!r} is not known; there are {', '.join(sorted(self.known))}"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def no_law_is_forgotten(self) -> "Policy":
+        """A claim is judged by the law in force at its `t0`: what replaces a shipped jurisdiction says all its versions."""
+        ours = shipped()
+        for document in self.jurisdictions:
+            first = document.jurisdiction().versions[0].effective_from
+            if document.id in ours and first > (since := ours[document.id].versions[0].effective_from):
+                msg = (
+                    f"jurisdiction {document.id!r} begins on {first}, the one that is shipped on {since}: claims from before would be "
+                    "judged by a law that was not in force then; write its earlier versions too"
+                )
+                raise ValueError(msg)
         return self
 
     @field_serializer("intake")

@@ -11,6 +11,9 @@ from services.tables import Connection
 LEASE = timedelta(seconds=20)
 CHANNEL = "parcours_outbox"
 MESSAGES = "parcours_messages"
+HELD = """m.why <> 'notice' and exists (select 1 from parcours.setting b where b.name = 'brake'
+    and not coalesce(b.value -> 'released', '[]') ? m.tenant)"""
+"""Whether the brake holds a message: all but those that say that it does, unless it was released for their establishment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,12 @@ class Message:
 async def setting(connection: Connection, name: str) -> Any:
     """A setting of the instance; None if nobody set it."""
     return await connection.fetchval("select value from parcours.setting where name = $1", name)
+
+
+async def is_held(connection: Connection, tenant: str) -> bool:
+    """Whether the brake is on for an establishment."""
+    brake = await setting(connection, "brake")
+    return brake is not None and tenant not in brake.get("released", ())
 
 
 async def set_setting(connection: Connection, name: str, value: Any) -> None:
@@ -191,17 +200,18 @@ async def raised_of_case(connection: Connection, tenant: str, patient: str, case
     return [(row["kind"], row["level"]) for row in rows]
 
 
-async def was_told(connection: Connection, subscription: str, tenant: str, finding: str) -> str | None:
-    """How the last raising of a finding reached a subscriber: 'sent', 'waiting' (not tried yet), or None."""
-    row = await connection.fetchrow(
-        "select m.state, m.attempts from parcours.delivery d join parcours.outbox o on o.id = d.outbox"
-        " join parcours.message m on m.id = d.message where d.subscription = $1 and o.tenant = $2 and o.finding = $3"
-        " and o.act in ('raised', 'revised') order by o.id desc limit 1",
-        subscription, tenant, finding,
+async def was_told(connection: Connection, subscription: str, tenant: str, finding: str, resolved: int) -> bool:
+    """Whether a subscriber was told, or may have been, of a finding that an outbox row resolves, since it was last resolved before."""
+    return bool(
+        await connection.fetchval(
+            "select exists (select 1 from parcours.delivery d join parcours.outbox o on o.id = d.outbox"
+            " join parcours.message m on m.id = d.message where d.subscription = $1 and o.tenant = $2 and o.finding = $3"
+            " and o.act in ('raised', 'revised') and o.id < $4 and m.state <> 'dropped' and (m.state = 'delivered' or m.attempts > 0)"
+            " and o.id > coalesce((select max(e.id) from parcours.outbox e where e.tenant = $2 and e.finding = $3 and e.id < $4"
+            "  and e.act = 'resolved'), 0))",
+            subscription, tenant, finding, resolved,
+        )
     )  # fmt: skip
-    if row is None:
-        return None
-    return "waiting" if row["state"] in ("waiting", "held") and row["attempts"] == 0 else "sent"
 
 
 async def take_back(connection: Connection, subscription: str, tenant: str, finding: str, why: str) -> None:
@@ -301,14 +311,16 @@ async def messages_since(connection: Connection, tenant: str, role: str, since: 
 
 
 async def claim_messages(connection: Connection, subscription: str, limit: int) -> list[Message]:
-    """Messages due to a subscriber, taken for a while; never one whose patient has an earlier one still waiting.
+    """Messages due to a subscriber, taken for a while; never one whose patient has an earlier one still waiting, nor any alert while
+    the brake is on.
 
     Taken is not sent: if whoever took them dies, they are taken again when the lease is over, under the same name.
     """
     rows = await connection.fetch(
         "with due as (select m.id from parcours.message m where m.subscription = $1 and m.state = 'waiting'"
-        " and m.not_before <= now() and not exists (select 1 from parcours.message e where e.subscription = m.subscription"
-        " and e.id < m.id and e.state = 'waiting' and e.patients && m.patients)"
+        f" and m.not_before <= now() and not ({HELD})"
+        " and not exists (select 1 from parcours.message e where e.subscription = m.subscription and e.id < m.id"
+        "  and e.state = 'waiting' and e.patients && m.patients)"
         " order by m.id limit $2 for update skip locked)"
         " update parcours.message m set attempts = m.attempts + 1, not_before = now() + $3 from due where m.id = due.id"
         " returning m.id, m.name, m.rule, m.severity, m.why, m.attempts",
@@ -331,12 +343,13 @@ async def claim_messages(connection: Connection, subscription: str, limit: int) 
 async def note_attempt(
     connection: Connection, message: int, state: str, answer: str, seconds: float, again_at: datetime | None
 ) -> None:
-    """What came of an attempt. Only what the receiver accepted is called delivered."""
+    """What came of an attempt. Only what the receiver accepted is called delivered; what would be tried again is held by the brake."""
     await connection.execute(
         "insert into parcours.attempt (message, answer, seconds) values ($1, $2, $3)", message, answer[:300], seconds
     )
     await connection.execute(
-        "update parcours.message set state = $2, last_answer = $3, not_before = coalesce($4, not_before),"
+        f"update parcours.message m set state = case when $2 = 'waiting' and {HELD} then 'held' else $2 end, last_answer = $3,"
+        " not_before = coalesce($4, not_before),"
         " sent_at = case when $2 = 'delivered' then now() else sent_at end where id = $1",
         message, state, answer[:300], again_at,
     )  # fmt: skip
@@ -367,10 +380,7 @@ async def unanswered_alerts(connection: Connection) -> list[dict[str, Any]]:
     """Alerts that are raised and that nobody has taken, silenced or dismissed since."""
     rows = await connection.fetch(
         "select s.tenant, s.finding, s.patient, s.n, s.level, coalesce(s.raised_at, s.said_at) as raised_at, s.said_at,"
-        " o.id as outbox, o.value, (select max(r.at) from parcours.reminder r where r.tenant = s.tenant"
-        "  and r.finding = s.finding and r.kind like 'repeat%') as repeated_at,"
-        " (select count(*) from parcours.reminder r where r.tenant = s.tenant and r.finding = s.finding"
-        "  and r.kind like 'repeat%' and r.at >= coalesce(s.raised_at, s.said_at)) as repeats"
+        " o.id as outbox, o.value"
         " from parcours.announced s join lateral (select id, value, created_at from parcours.outbox o where o.tenant = s.tenant"
         "  and o.finding = s.finding and o.act in ('raised', 'revised') order by id desc limit 1) o on true"
         " where s.is_raised and not exists (select 1 from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding"
@@ -378,6 +388,16 @@ async def unanswered_alerts(connection: Connection) -> list[dict[str, Any]]:
         " and o.created_at > now() - interval '60 days'"
     )
     return [dict(row) for row in rows]
+
+
+async def repeated(connection: Connection) -> dict[tuple[str, str, str], tuple[datetime, int]]:
+    """When raised alerts (tenant, finding) were last repeated to a subscription since they were raised, and how often."""
+    rows = await connection.fetch(
+        "select r.tenant, r.finding, split_part(r.kind, ' ', 3) as subscription, max(r.at) as at, count(*) as times"
+        " from parcours.reminder r join parcours.announced s using (tenant, finding)"
+        " where s.is_raised and r.kind like 'repeat %' and r.at >= coalesce(s.raised_at, s.said_at) group by 1, 2, 3"
+    )
+    return {(row["tenant"], row["finding"], row["subscription"]): (row["at"], row["times"]) for row in rows}
 
 
 async def remember(connection: Connection, tenant: str, finding: str, n: int, kind: str) -> bool:
@@ -491,17 +511,23 @@ async def attempts(connection: Connection, message: int) -> list[dict[str, Any]]
 
 
 async def hold_waiting(connection: Connection) -> None:
-    """What waits and was not tried yet is held."""
-    await connection.execute("update parcours.message set state = 'held' where state = 'waiting' and attempts = 0")
+    """What waits is held, also what is to be tried again."""
+    await connection.execute(f"update parcours.message m set state = 'held' where m.state = 'waiting' and {HELD}")
 
 
 async def release_held(connection: Connection, tenant: str | None, *, send: bool) -> int:
-    """Send held messages after all, or drop them; how many."""
+    """Send held messages after all, or drop them; how many. Of one establishment: the brake holds the others' as before."""
     done = await connection.execute(
         "update parcours.message set state = $2, not_before = least(not_before, now()), last_answer = $3"
         " where state = 'held' and ($1::text is null or tenant = $1)",
         tenant, "waiting" if send else "dropped", None if send else "dropped by hand",
     )  # fmt: skip
+    if tenant is None or not await connection.fetchval(
+        "select exists (select 1 from parcours.message where state = 'held')"
+    ):
+        await set_setting(connection, "brake", None)
+    elif (brake := await setting(connection, "brake")) is not None:
+        await set_setting(connection, "brake", brake | {"released": sorted({*brake.get("released", ()), tenant})})
     await ring(connection)
     return int(done.rpartition(" ")[2])
 

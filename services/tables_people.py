@@ -127,11 +127,21 @@ async def bury(connection: Connection, schema: str, tombstones: Sequence[Row]) -
         " do update set erased_at = greatest(tombstone.erased_at, excluded.erased_at)",
         tombstones,
     )
-    for tenant, subject, _ in tombstones:
-        await connection.execute(
-            f"delete from {schema}.parked where tenant = $1 and subject = $2",
-            tenant, subject,
-        )  # fmt: skip
+    for tenant, person, _ in tombstones:
+        await erase_parked(connection, schema, tenant, await subjects_of(connection, schema, (tenant, person)))
+
+
+async def subjects_of(connection: Connection, schema: str, person: Person) -> set[str]:
+    """Every subject that is this person by now."""
+    rows = await connection.fetch(f"select subject from {schema}.alias where tenant = $1 and person = $2", *person)
+    return {person[1]} | {row["subject"] for row in rows}
+
+
+async def erase_parked(connection: Connection, schema: str, tenant: str, subjects: Collection[str]) -> None:
+    """What was no fact, and may say all the more of somebody."""
+    await connection.execute(
+        f"delete from {schema}.parked where tenant = $1 and subject = any($2)", tenant, list(subjects)
+    )
 
 
 async def erase_facts(
@@ -156,7 +166,7 @@ async def erase_elsewhere(
     A generation that has taken the erasure in itself has its rows right: of what came after it, which is nobody's to delete.
     """
     tenant, name = person
-    subjects = sorted({name} | {fact.subject for fact in facts})
+    subjects = sorted({fact.subject for fact in facts} | await subjects_of(connection, own, person))
     earliest: dict[Identity, datetime] = {}
     for fact in facts:
         earliest[fact.identity] = min(fact.recorded_at, earliest.get(fact.identity, fact.recorded_at))
@@ -191,6 +201,7 @@ async def erase_elsewhere(
                 tenant, [row["patient"] for row in found if row["patient"] is not None],
             )  # fmt: skip
             continue
+        await erase_parked(connection, schema, tenant, subjects)
         for table in ("case_path", "claim", "finding", "contact", "alert_act"):
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
                 continue  # a generation made before there was such a table
@@ -203,8 +214,18 @@ async def one_at_a_time(connection: Connection) -> None:
 
 
 async def erase_unsaid(connection: Connection, person: Person) -> None:
-    """What was to be said of an erased person is not said any more."""
+    """What was to be said of an erased person is not said any more; a message that was to say nothing else is dropped."""
+    carried = await connection.fetch(
+        "select distinct d.message from parcours.delivery d join parcours.outbox o on o.id = d.outbox"
+        " where o.tenant = $1 and o.patient = $2 and d.message is not null",
+        *person,
+    )
     await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
+    await connection.execute(
+        "update parcours.message m set state = 'dropped', last_answer = 'erased' where m.id = any($1::bigint[])"
+        " and m.state <> 'delivered' and not exists (select 1 from parcours.delivery d where d.message = m.id)",
+        [row["message"] for row in carried],
+    )
 
 
 async def keep_erased(connection: Connection, schema: str, rows: Sequence[Row]) -> None:

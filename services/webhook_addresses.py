@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import ipaddress
+import re
 import secrets
 import socket
 from urllib.parse import urlsplit
 
 PORTS = {"https": 443, "http": 80}
+MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 class Forbidden(ValueError):
@@ -17,6 +19,11 @@ class Forbidden(ValueError):
 def new_secret() -> str:
     """A secret as the specification writes it."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether it is one mail address, and nothing a header could be made to say besides."""
+    return text.isprintable() and MAIL.fullmatch(text) is not None
 
 
 def check_address(url: str, allowed: frozenset[str]) -> tuple[str, int]:

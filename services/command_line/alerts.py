@@ -297,7 +297,6 @@ def _release(home: Path | None, tenant: str | None, *, send: bool) -> int:
 
     async def write() -> int:
         async with connected(str(found["postgres"]), "alerts") as connection, connection.transaction():
-            await tables.set_setting(connection, "brake", None)
             return await tables.release_held(connection, tenant, send=send)
 
     return run(write())

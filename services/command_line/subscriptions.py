@@ -29,7 +29,7 @@ from services.notifier.hours import Hours, InvalidHours
 from services.notifier.sending import deliver, ways
 from services.tables import connected
 from services.tables_alerts import Message, Subscription
-from services.webhook_addresses import Forbidden, check_address, new_secret
+from services.webhook_addresses import Forbidden, check_address, is_mail_address, new_secret
 
 KINDS = ("kafka", "webhook", "sse", "email", "apprise")
 FOR_PEOPLE = ("email", "apprise")
@@ -105,7 +105,7 @@ def subscription(
         fail(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}", Exit.USAGE)
     if kind in ("webhook", *FOR_PEOPLE) and not target:
         fail(f"--to is needed for {kind}", Exit.USAGE)
-    if kind == "email" and not re.fullmatch(r"[^@\s]+@[^@\s]+", target):
+    if kind == "email" and not is_mail_address(target):
         fail(f"--to must be a mail address, not {target!r}", Exit.USAGE)
     if not TENANT.fullmatch(tenant):
         fail("--tenant must be 1 to 40 of a-z, 0-9 and -", Exit.USAGE)

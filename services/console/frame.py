@@ -73,8 +73,9 @@ class Console:
     async def opened(self, request: Request, lang: str) -> AsyncIterator[tuple[Connection, Looking, View]]:
         """Who is looking and how things are said to them, with a connection. Raises `Missing`, `Away`."""
         language = tongue(lang)
+        who = await self.who(request)  # it may take a connection: nobody who holds one waits for another
         async with self.pool.acquire() as connection:
-            yield connection, await self.who(request), await self.view(connection, language)
+            yield connection, who, await self.view(connection, language)
 
     async def who(self, request: Request) -> Looking:
         """Who is looking. Raises `Away`."""

@@ -1,7 +1,7 @@
 """Into the console: a one-time link, or the house's own login by OpenID Connect (Authlib), roles from a claim."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from authlib.integrations.starlette_client import OAuth, OAuthError
@@ -13,6 +13,7 @@ from services.security import Role, Visitor, use_link
 from services.tables import Pool
 
 ROLES = ("admin", "operator", "reader")
+TENANT, DEPARTMENTS = "parcours_tenant", "parcours_departments"
 
 
 class Login:
@@ -75,9 +76,11 @@ class Login:
             except OAuthError:
                 raise NotAllowed from None
             claims = dict(token.get("userinfo") or {})
-            if self._roles not in claims:  # some houses tell more at their userinfo endpoint than in the token
-                claims |= dict(await self._oauth.house.userinfo(token=token))
-            who = self._visitor(claims)
+            if not claims.keys() >= {self._roles, TENANT, DEPARTMENTS}:  # some houses tell more there than in the token
+                known = await self._oauth.house.load_server_metadata()
+                if "userinfo_endpoint" in known:
+                    claims = dict(await self._oauth.house.userinfo(token=token)) | claims
+            who = visitor(claims, self._roles)
             if who is None:
                 raise NotAllowed
             open_session(request, who)
@@ -88,20 +91,26 @@ class Login:
             request.session.clear()
             return RedirectResponse("/login", 303)
 
-    def _visitor(self, claims: dict[str, Any]) -> Visitor | None:
-        """Who the house says it is; nobody without a role of ours."""
-        said = claims.get(self._roles)
-        roles = [said] if isinstance(said, str) else said if isinstance(said, list) else []
-        role = next((one for one in ROLES if one in roles), None)
-        if role is None:
-            return None
-        name = str(claims.get("preferred_username") or claims.get("name") or claims.get("sub"))[:128]
-        only = claims.get("parcours_departments")
-        tenant = claims.get("parcours_tenant")
-        return Visitor(
-            name, tenant if isinstance(tenant, str) else "default", cast("Role", role),
-            tuple(map(str, only)) if isinstance(only, list) and only else None,
-        )  # fmt: skip
+
+def visitor(claims: Mapping[str, Any], role_claim: str) -> Visitor | None:
+    """Who the house says it is; nobody without a role of ours, or where it cannot be told what they may see."""
+    roles = _texts(claims.get(role_claim)) or []
+    role = next((one for one in ROLES if one in roles), None)
+    tenant, only = claims.get(TENANT, "default"), claims.get(DEPARTMENTS)
+    departments = _texts(only)
+    if role is None or not isinstance(tenant, str) or (only is not None and not departments):
+        return None
+    name = str(claims.get("preferred_username") or claims.get("name") or claims.get("sub"))[:128]
+    return Visitor(name, tenant, cast("Role", role), tuple(departments) if departments else None)
+
+
+def _texts(said: object) -> list[str] | None:
+    """A claim of one text or of several; None where it is neither."""
+    if isinstance(said, str):
+        return [said] if said else None
+    if isinstance(said, list) and all(isinstance(one, str) and one for one in said):
+        return said
+    return None
 
 
 def _ours(path: str) -> str | None:

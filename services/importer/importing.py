@@ -162,7 +162,10 @@ class Importing:
     def _registration(self, row: Row, case: str, claim: ClaimMap) -> dict[str, Any]:
         data: dict[str, Any] = {"claim": case, "kind": claim.kind, "case": case, "actor": {"kind": "human"}}
         if (due := self._value(row, claim.due_at)) is not None:
-            data["due_at"] = written(self.times.read(due))
+            try:
+                data["due_at"] = self.times.moment(due)
+            except ValueError:
+                self.report.warn("no deadline of its own: it cannot be read", f"case {case}")
         if claim.jurisdiction is not None:
             data["jurisdiction"] = claim.jurisdiction
         if claim.department is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from events.envelope import written
 from events.times import FIRST_YEAR, LAST_YEAR
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
@@ -45,6 +46,20 @@ class TimeReader:
             raise ValueError(f"a time outside {FIRST_YEAR} to {LAST_YEAR}")
         return found.astimezone(UTC)
 
+    def moment(self, text: str) -> str:
+        """A deadline's cell as a fact states it: an instant, or the bare day where no time of day stands, of which a deadline is the
+        end. Raises ValueError with the reason.
+        """
+        at = self.read(text)
+        if not _is_day(text.strip()):
+            return written(at)
+        return at.astimezone(self.zone or UTC).date().isoformat()
+
+
+def _is_day(text: str) -> bool:
+    match = NUMERIC.fullmatch(text)
+    return match[4] is None if match is not None else len(text) <= len("2026-03-02")
+
 
 def _iso(text: str) -> datetime | None:
     try:
@@ -75,10 +90,10 @@ def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
         if match is None:
             found = _iso(text)
             without_zone += found is not None and found.tzinfo is None
-            without_clock += found is not None and len(text) <= len("2026-03-02")
+            without_clock += found is not None and _is_day(text)
             continue
         without_zone += 1
-        without_clock += match[4] is None
+        without_clock += _is_day(text)
         first, second = int(match[1]), int(match[2])
         firsts_above += first > 12
         seconds_above += second > 12

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from projections.policy import Policy
 from services.guests import Guests, Problem, body_of, problem
 from services.health import add_health, tables_health
-from services.intake.door import Admitted, Stamp, admit, content_of
+from services.intake.door import Admitted, Stamp, admit, content_of, elements
 from services.log import LogUnavailable, LogWriter, Outgoing, Written
 from services.security import Bearer
 from services.settings import EVENTS
@@ -133,13 +133,7 @@ def _traceparent(content: dict[str, Any]) -> str | None:
 
 
 def _pieces(kind: str, body: bytes) -> list[bytes]:
-    """The facts of a batch or of NDJSON, each still as bytes."""
+    """The facts of a batch or of NDJSON, each still as the bytes it was sent in."""
     if kind in LINES:
         return [line for line in body.split(b"\n") if line.strip()]
-    try:
-        listed = orjson.loads(body)
-    except orjson.JSONDecodeError as wrong:
-        raise Problem(422, "Not a batch", f"(request): is not JSON: {wrong.msg}", "(request)", "must be JSON") from None
-    if not isinstance(listed, list):
-        raise Problem(422, "Not a batch", "(request): must be a JSON array", "(request)", "must be a JSON array")
-    return [orjson.dumps(one) for one in listed]
+    return elements(body)

@@ -20,6 +20,7 @@ LONGEST_FACT = 1024 * 1024
 OURS = ("clock.", "alert.raised.", "alert.revised.", "alert.resolved.")
 OPERATORS = ("patient.merged.", "patient.erased.")
 MICROSECOND = timedelta(microseconds=1)
+BETWEEN = " \t\r\n,"
 
 
 @dataclass(slots=True)
@@ -63,6 +64,33 @@ def content_of(raw: bytes) -> dict[str, Any]:
     except (RecursionError, TypeError, ValueError):
         raise Problem(422, "Not a fact", "(record): is nested too deeply", "(record)", "is nested too deeply") from None
     return content
+
+
+def elements(raw: bytes) -> list[bytes]:
+    """The elements of a JSON array, each as the bytes it was sent in: what one of them says twice is that one's own fault.
+
+    Raises `Problem`.
+    """
+    try:
+        listed = orjson.loads(raw)
+    except orjson.JSONDecodeError as wrong:
+        raise Problem(422, "Not a batch", f"(request): is not JSON: {wrong.msg}", "(request)", "must be JSON") from None
+    if not isinstance(listed, list):
+        raise Problem(422, "Not a batch", "(request): must be a JSON array", "(request)", "must be a JSON array")
+    text, pieces = raw.decode(), list[bytes]()
+    read, at = json.JSONDecoder().raw_decode, text.index("[") + 1
+    try:
+        for _ in listed:
+            while text[at] in BETWEEN:
+                at += 1
+            _, end = read(text, at)
+            pieces.append(text[at:end].encode())
+            at = end
+    except (RecursionError, ValueError):
+        raise Problem(
+            422, "Not a batch", "(request): is nested too deeply", "(request)", "is nested too deeply"
+        ) from None
+    return pieces
 
 
 def refusal(wrong: Refused) -> Problem:

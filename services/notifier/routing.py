@@ -1,5 +1,6 @@
 """From what was said to who is told: rules, filters, groups, quiet hours, budgets, inhibition, the brake."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -18,6 +19,8 @@ PUSHED = ("webhook", "email", "apprise")
 ADMINISTRATORS = "admin"
 EVERYONE = "all"
 NOTICE = "notice"
+OVER = "ended before it was said"
+Repeated = Mapping[tuple[str, str, str], tuple[datetime, int]]
 log = structlog.get_logger("parcours.notifier")
 
 
@@ -45,12 +48,18 @@ def is_for(one: Subscription, what: Said, rule: Rule) -> bool:
         return False
     if rule.roles and one.role != EVERYONE and one.role not in rule.roles:
         return False
-    if wanted.get("departments") and what.department not in wanted["departments"]:
+    if not is_of_departments(one, what):
         return False
     if wanted.get("rules") and not {what.kind, rule.id} & set(wanted["rules"]):
         return False
     least = wanted.get("severity")
     return least is None or SEVERITIES.index(severity_of(what, rule)) >= SEVERITIES.index(least)
+
+
+def is_of_departments(one: Subscription, what: Said) -> bool:
+    """Whether it concerns one of the departments a subscriber is limited to: they are told of no other, for no reason."""
+    only = one.filters.get("departments")
+    return not only or what.department in only
 
 
 def severity_of(what: Said, rule: Rule) -> Any:
@@ -108,46 +117,21 @@ class Router:
     ) -> None:  # fmt: skip
         row = what.row
         if row.act == "resolved":
-            before = await tables.was_told(connection, listener.id, row.tenant, row.finding)
-            if before == "waiting":
-                await tables.take_back(connection, listener.id, row.tenant, row.finding, "ended before it was said")
-            if before != "sent":
-                await tables.mute(connection, listener.id, row.id, "ended before it was said")
+            await tables.take_back(connection, listener.id, row.tenant, row.finding, OVER)
+            if not await tables.was_told(connection, listener.id, row.tenant, row.finding, row.id):
+                await tables.mute(connection, listener.id, row.id, OVER)
                 return
-        elif why := await self._muted(connection, what, rules, quiet, now):
+        elif why := await muted(connection, what, rules, quiet, now):
             await tables.mute(connection, listener.id, row.id, why)
             return
         await put(connection, listener, what, rule, rules, now)
-
-    async def _muted(
-        self,
-        connection: Connection,
-        what: Said,
-        rules: Rules,
-        quiet: dict[tuple[str, str], datetime | None],
-        now: datetime,
-    ) -> str | None:
-        """Why it is not said, in a few words; None if it is."""
-        row = what.row
-        if (row.tenant, row.finding) in quiet:
-            until = quiet[row.tenant, row.finding]
-            return f"silenced until {until:%Y-%m-%d %H:%M} UTC" if until else "silenced"
-        if what.kind == "missed_clock" and what.level == "visit" and rules.is_closed(what.department, now.date()):
-            return f"{what.department} is closed today"
-        for one in rules.inhibit:
-            if what.kind in one.mutes and what.case is not None:
-                found = await tables.raised_of_case(connection, row.tenant, row.patient, what.case)
-                for kind, level in found:
-                    if kind in one.by and (one.from_level is None or (level or "") >= one.from_level):
-                        return f"{kind} of the same case speaks for it"
-        return None
 
     async def _watch_rate(
         self, connection: Connection, tenant: str, rules: Rules, listeners: list[Subscription]
     ) -> None:
         """Too many at once is a bad import or a bad rule: hold everything, and tell the administrators."""
         n = await tables.messages_lately(connection, tenant, 60)
-        if n <= rules.raises_a_minute or await tables.setting(connection, "brake") is not None:
+        if n <= rules.raises_a_minute or await tables.is_held(connection, tenant):
             return
         reason = f"{n} messages within a minute, {rules.raises_a_minute} are allowed"
         log.error("alerts are held", reason=reason, tenant=tenant)
@@ -156,6 +140,25 @@ class Router:
             if one.role == ADMINISTRATORS and one.kind in PUSHED:
                 now = datetime.now(UTC)
                 await tables.new_message(connection, one, NOTICE, NOTICE, "critical", now, why=NOTICE, note=reason)
+
+
+async def muted(
+    connection: Connection, what: Said, rules: Rules, quiet: Mapping[tuple[str, str], datetime | None], now: datetime
+) -> str | None:
+    """Why it is not said, in a few words; None if it is."""
+    row = what.row
+    if (row.tenant, row.finding) in quiet:
+        until = quiet[row.tenant, row.finding]
+        return f"silenced until {until:%Y-%m-%d %H:%M} UTC" if until else "silenced"
+    if what.kind == "missed_clock" and what.level == "visit" and rules.is_closed(what.department, now.date()):
+        return f"{what.department} is closed today"
+    for one in rules.inhibit:
+        if what.kind in one.mutes and what.case is not None:
+            found = await tables.raised_of_case(connection, row.tenant, row.patient, what.case)
+            for kind, level in found:
+                if kind in one.by and (one.from_level is None or (level or "") >= one.from_level):
+                    return f"{kind} of the same case speaks for it"
+    return None
 
 
 async def put(
@@ -189,7 +192,7 @@ async def put(
                 note = f"put off: over the budget of {budget} messages a day"
         message = await tables.new_message(
             connection, listener, rule.id, group, severity, at, why=row.act if why == "raised" else why,
-            held=await tables.setting(connection, "brake") is not None, note=note,
+            held=await tables.is_held(connection, row.tenant), note=note,
         )  # fmt: skip
     await tables.put_in(connection, message, row.id, listener.id, row.patient, severity)
 
@@ -215,39 +218,45 @@ async def remind(pool: Pool, router: Router, now: datetime) -> int:
         listeners = [one for one in await tables.subscriptions(connection) if one.state != "disabled"]
         if not listeners:
             return 0
+        repeated = await tables.repeated(connection)
         for row in await tables.unanswered_alerts(connection):
             async with connection.transaction():
-                n += await _remind(connection, rules, listeners, row, now)
+                n += await _remind(connection, rules, listeners, row, repeated, now)
         if n:
             await tables.ring(connection)
     return n
 
 
 async def _remind(
-    connection: Connection, rules: Rules, listeners: list[Subscription], row: dict[str, Any], now: datetime
-) -> int:
+    connection: Connection, rules: Rules, listeners: list[Subscription], row: dict[str, Any], repeated: Repeated, now: datetime
+) -> int:  # fmt: skip
     what = said(
         Unrouted(row["outbox"], row["tenant"], row["patient"], row["finding"], "raised", row["value"], row["said_at"])
     )
     rule = rules.of(what.kind, what.level)
     if rule is None:
         return 0
-    found = [(one, why) for one in listeners if (why := _due(one, what, rule, row, now)) is not None]
     n = 0
-    for one, why in found:
-        kind = f"repeat {row['repeats'] + 1} {one.id}" if why == "repeated" else f"escalate {one.id}"
+    for one in listeners:
+        at, times = repeated.get((row["tenant"], row["finding"], one.id), (row["said_at"], 0))
+        why = _due(one, what, rule, row["raised_at"], max(at, row["said_at"]), now)
+        if why is None or await muted(connection, what, rules, {}, now):
+            continue
+        kind = f"repeat {times + 1} {one.id}" if why == "repeated" else f"escalate {one.id}"
         if await tables.remember(connection, row["tenant"], row["finding"], row["n"], kind):
             await put(connection, one, what, rule, rules, now, why=why)
             n += 1
     return n
 
 
-def _due(one: Subscription, what: Said, rule: Rule, row: dict[str, Any], now: datetime) -> str | None:
+def _due(
+    one: Subscription, what: Said, rule: Rule, raised_at: datetime, told_at: datetime, now: datetime
+) -> str | None:
     """Whether an alert nobody took is due to a subscriber once more: escalated to its role, or repeated to those who had it."""
     hours = Hours.of(one.hours)
     if rule.escalate_after is not None and one.role in rule.escalate_to:
-        ours = one.tenant == what.row.tenant and one.kind in PUSHED
-        return "escalated" if ours and after(hours, row["raised_at"], rule.escalate_after) <= now else None
+        theirs = one.tenant == what.row.tenant and one.kind in PUSHED and is_of_departments(one, what)
+        return "escalated" if theirs and after(hours, raised_at, rule.escalate_after) <= now else None
     if rule.repeat is not None and is_for(one, what, rule):
-        return "repeated" if after(hours, row["repeated_at"] or row["said_at"], rule.repeat) <= now else None
+        return "repeated" if after(hours, told_at, rule.repeat) <= now else None
     return None

@@ -240,7 +240,13 @@ class Sender:
         started = time.perf_counter()
         parent = orjson.loads(message.alerts[-1]).get("traceparent") if message.alerts else None
         with span("deliver", parent, kind=one.kind, attempt=message.attempts) as handed:
-            answer = await deliver(one, message, self.by, allowed, notice, handed)
+            try:
+                answer = await deliver(one, message, self.by, allowed, notice, handed)
+            except (
+                Exception
+            ) as wrong:  # an attempt that failed, for the schedule to end: nothing behind it waits for ever
+                log.exception("message not sent", subscription=one.id, error=type(wrong).__name__)
+                answer = Answer(ok=False, text=f"could not be sent: {type(wrong).__name__}")
         seconds = time.perf_counter() - started
         try:
             await self._note(one, message, answer, seconds)

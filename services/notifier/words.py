@@ -77,7 +77,11 @@ def body(message: Message, language: str, link: str, notice: str | None = None) 
 
 
 def title(message: Message, language: str, alerts: Sequence[dict[str, Any]]) -> str:
-    """One line that says what it is about."""
+    """One line that says what it is about, whatever stands in a department's name."""
+    return " ".join(_title(message, language, alerts).split())
+
+
+def _title(message: Message, language: str, alerts: Sequence[dict[str, Any]]) -> str:
     n = index(language)
     if not alerts:
         return (TEST if message.why == "test" else NOTICE)[n]

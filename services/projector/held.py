@@ -75,6 +75,8 @@ class Held:
                     changed.add(gone)
         for name, found in now.items():
             before = self.found.get(name)
+            if self._comes_alive(found):
+                changed.add(name)
             if before == found:
                 if touched.again:  # the same finding, perhaps for other reasons
                     changed.add(name)
@@ -87,15 +89,35 @@ class Held:
             changed.add(name)
         return changed
 
+    def _comes_alive(self, found: Finding) -> bool:
+        """Whether something happens to what was old history when it was first seen: it is taken as seen now then. Decision 0014."""
+        seen = self.seen.get(found.id)
+        if seen is None or not seen.is_old or not found.is_open:
+            return False
+        now = shown(found, self.newest or found.opened_at, self._newest_of(found))
+        if now.is_old:
+            return False
+        self.seen[found.id] = now
+        return True
+
     def _newest_of(self, found: Finding) -> datetime:
         """When the newest fact of the finding's case, claim or topic occurred."""
+        case = self.file.cases.get(found.case) if found.case is not None else None
+        newest = found.opened_at if case is None or case.last_sign is None else case.last_sign
         if found.claim is not None:
-            steps = self.file.claims[found.claim].steps
-            return max((step.at for step in steps if step.fact), default=found.opened_at)
+            last = next((fact for fact in reversed(self.file.facts) if self._is_about(fact, found.claim)), None)
+            return newest if last is None else max(newest, last.occurred_at)
         if found.case is not None:
-            return self.file.cases[found.case].last_sign or found.opened_at
+            return newest
         meetings = self.file.topics[found.topic or ""].shown
         return meetings[-1].at if meetings else found.opened_at
+
+    def _is_about(self, fact: Recorded, claim: str) -> bool:
+        """Whether a fact is one of a claim's: it names it, or its contact was listed with it."""
+        if getattr(fact.data, "claim", None) == claim:
+            return True
+        contact = self.file.contacts.get(getattr(fact.data, "contact", None) or "")
+        return contact is not None and claim in contact.listed_by
 
     def settle(self) -> None:
         """The rows say all this already: only what changes from now on is news. If they do not, all of it is news.

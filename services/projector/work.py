@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from events.catalogue import TICK
-from events.envelope import Recorded
+from events.envelope import Recorded, parsed
 from events.identity import unreadable
 from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.announcing import ToSay
@@ -19,10 +21,20 @@ from services.projector.held import Held
 from services.projector.records import Parked, parked_row
 from services.projector.spilled import Raw
 
+STATED = ("specversion", "id", "source", "type", "subject", "tenant", "time", "recordedtime")
+NAMED = ("into", "fact", "of_source")
 Say = Callable[["Work", Held, ToSay, datetime, Recorded | None], None]
 Failed = Callable[[Held, Exception], None]
 NOTHING: frozenset[str] = frozenset()
 MOMENT = timedelta(microseconds=1)
+
+
+def bare(raw: bytes) -> bytes:
+    """A merge or a void with what makes it one, and no word more: it outlives an erasure."""
+    content = parsed(raw)
+    said = {name: content[name] for name in STATED if name in content}
+    data: dict[str, Any] = {name: content["data"][name] for name in NAMED if name in content["data"]}
+    return orjson.dumps(said | {"data": data | {"reason": ""}})
 
 
 @dataclass(slots=True)
@@ -186,7 +198,7 @@ class Work:
         if isinstance(fact.data, (PatientMerged, FactVoided)):
             digest = hashlib.sha256(fact.raw).digest()
             is_merge = isinstance(fact.data, PatientMerged)
-            self.changes.corrections.append((fact.tenant, fact.subject, digest, is_merge, fact.raw))
+            self.changes.corrections.append((fact.tenant, fact.subject, digest, is_merge, bare(fact.raw)))
             self.remerged.add(fact.tenant)
 
     def leave(self, held: Held, leaving: list[Recorded]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets as randomness
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -23,7 +23,7 @@ from services.sight import may_see
 from services.tables import TRANSIENT, Pool
 from services.tables_alerts import Subscription
 from services.tables_query import note_access
-from services.webhook_addresses import Forbidden, check_address, new_secret
+from services.webhook_addresses import Forbidden, check_address, is_mail_address, new_secret
 
 AT_ONCE = 500
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -42,7 +42,7 @@ class Act(BaseModel):
 
 
 class NewSubscription(BaseModel):
-    """A webhook to be. Mail and Apprise are added on the command line: their addresses hold passwords."""
+    """A webhook or a mail address. Apprise is added on the command line: its addresses hold passwords."""
 
     model_config = ConfigDict(extra="forbid")
     kind: Literal["webhook", "email"]
@@ -115,8 +115,15 @@ def router(door: Door, bells: Bells) -> APIRouter:
         if last is not None and not (last.isdecimal() and len(last) < 19):
             raise Problem(422, "Not a number", "Last-Event-ID must be a number that this stream gave", "Last-Event-ID")
         wanted = Wanted(set(department or ()), set(rule or ()), SEVERITIES.index(severity), lang, who.departments)
+
+        async def is_welcome() -> bool:
+            try:
+                return await door.guests.let_in(request.headers.get("authorization")) == who
+            except Problem:
+                return False
+
         return EventSourceResponse(
-            follow(door.pool, bells, who.tenant, None if last is None else int(last), wanted), ping=15
+            follow(door.pool, bells, who.tenant, None if last is None else int(last), wanted, is_welcome), ping=15
         )
 
     @routes.get("/v1/alerts/deliveries", summary="Who was told what, and what became of it")
@@ -159,7 +166,9 @@ def router(door: Door, bells: Bells) -> APIRouter:
         "/v1/subscriptions", status_code=201, summary="Add a subscriber; a webhook's secret is shown this once"
     )
     async def add(request: Request, wish: Annotated[NewSubscription, Body()]) -> Response:
-        who = await door.let_in(request, "admin")
+        who = await door.let_in(request, "admin", whole=True)
+        if wish.kind == "email" and not is_mail_address(wish.to):
+            raise Problem(422, "Not an address", "to must be a mail address", "to", "must be a mail address")
         secret = (new_secret(),) if wish.kind == "webhook" else ()
         filters = {"departments": wish.departments, "rules": wish.rules, "severity": wish.severity}
         hours = (
@@ -181,7 +190,7 @@ def router(door: Door, bells: Bells) -> APIRouter:
 
     @routes.delete("/v1/subscriptions/{number}", status_code=204, summary="Forget a subscriber")
     async def remove(request: Request, number: str) -> Response:
-        who = await door.let_in(request, "admin")
+        who = await door.let_in(request, "admin", whole=True)
         async with door.pool.acquire() as connection:
             if not await tables.remove_subscription(connection, number, who.tenant):
                 raise Problem(404, "Not found", "there is no such subscription")
@@ -212,7 +221,7 @@ def _acting(door: Door, kind: Any) -> Any:
 
 def _setting(door: Door, state: str) -> Any:
     async def change(request: Request, number: str) -> Response:
-        who = await door.let_in(request, "admin")
+        who = await door.let_in(request, "admin", whole=True)
         async with door.pool.acquire() as connection:
             notice = None if state == "active" else "by hand"
             if not await tables.set_state(connection, number, state, notice, who.tenant):
@@ -270,15 +279,15 @@ class Wanted:
 
 
 async def follow(
-    pool: Pool, bells: Bells, tenant: str, last: int | None, wanted: Wanted
+    pool: Pool, bells: Bells, tenant: str, last: int | None, wanted: Wanted, is_welcome: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[ServerSentEvent]:
-    """What is said to a tenant, from a number on (None: from now on), for as long as somebody listens."""
+    """What is said to a tenant, from a number on (None: from now on), for as long as somebody listens who may."""
     async with bells.bell() as bell:
         if last is None:
             async with pool.acquire() as connection:
                 last = await tables.last_number(connection, tenant)
             yield ServerSentEvent(comment="listening", id=str(last))
-        while True:
+        while await is_welcome():
             bell.clear()
             try:
                 async with pool.acquire() as connection:

@@ -4,7 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 import httpx2
+import pytest
 
+from services import guests
 from tests.builders import lines, worked
 from tests.line import Line
 from tests.served import Served, served
@@ -99,6 +101,18 @@ async def test_a_stream_that_breaks_again_and_again_has_no_gap_and_no_double(lin
     assert [int(number) for number, _ in seen] == list(range(1, 31))
 
 
+async def test_a_stream_ends_with_its_token(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guests, "TOKENS_KEPT", 0.2)
+    async with served(line) as api, await api.client() as client, asyncio.timeout(15):
+        async with client.stream("GET", "/v1/alerts/stream") as answer:
+            rows = answer.aiter_lines()
+            assert await anext(rows) == ": listening"
+            await line.fetch("update parcours.token set revoked_at = now()")
+            await bounce(line, "p1")
+            left = [row async for row in rows]  # until it ends
+    assert "event" not in {row.partition(":")[0] for row in left} or len(left) < 10
+
+
 async def test_a_webhook_is_added_by_http_and_its_secret_shown_once(line: Line) -> None:
     async with served(line) as api, await api.client("admin") as admin:
         inside = await admin.post("/v1/subscriptions", json={"kind": "webhook", "to": "http://127.0.0.1/hook"})
@@ -108,5 +122,13 @@ async def test_a_webhook_is_added_by_http_and_its_secret_shown_once(line: Line) 
         assert inside.status_code == 422
         assert made.json()["secret"].startswith("whsec_")
         assert "secret" not in listed
+        for to in ("team@example.org\r\nBcc: a@example.org", "nobody"):
+            wrong = await admin.post("/v1/subscriptions", json={"kind": "email", "to": to})
+            assert (wrong.status_code, wrong.json()["field"]) == (422, "to")
+        async with await api.client("admin", departments=["C"]) as limited:
+            wish = {"kind": "webhook", "to": "https://example.org/hook"}
+            assert (await limited.post("/v1/subscriptions", json=wish)).status_code == 403
+            assert (await limited.post(f"{made.headers['location']}/pause")).status_code == 403
+            assert (await limited.delete(made.headers["location"])).status_code == 403
         assert (await admin.delete(made.headers["location"])).status_code == 204
         assert datetime.now(UTC)

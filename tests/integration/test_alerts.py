@@ -17,7 +17,7 @@ import pytest
 from services import acting
 from services import tables_alerts as tables
 from services.log import LogWriter
-from services.notifier import sending, webhooks
+from services.notifier import sending, webhooks, words
 from services.notifier.routing import Router, hold, remind
 from services.notifier.sending import Sender, Ways
 from services.notifier.webhooks import Answer
@@ -202,6 +202,54 @@ async def test_an_alert_that_is_over_before_it_was_said_is_not_said_and_stays_li
     assert receiver.taken == []
 
 
+async def test_who_was_told_is_told_that_it_is_over_although_the_last_change_still_waits(line: Line) -> None:
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver)):
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1))
+        await line.fetch(
+            'update parcours.subscription set hours = \'{"zone":"UTC","country":null,"from":"03:00","to":"03:01"}\''
+        )
+        await say(line, worked("B", "c-p1").of("p1", "default").on(MONDAY + timedelta(days=1)))  # it rises to B3
+        await until(lambda: _done(line, 1, "waiting"))
+        await line.fetch("update parcours.subscription set hours = null")
+        closed = said("case.closed", case="c-p1", reason="answered").of("p1", "default")
+        await say(line, closed.on(MONDAY + timedelta(days=2)))
+
+        await until(lambda: len(receiver.taken) == 2)
+        assert len(await deliveries(line, "muted")) == 1  # the change that nobody has heard of any more
+    assert [one.body["type"] for one in receiver.taken] == ["parcours.alert.raised.v1", "parcours.alert.resolved.v1"]
+
+
+async def test_of_what_was_dropped_nobody_is_told_that_it_is_over(line: Line) -> None:
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver)):
+        async with line.pool.acquire() as connection:
+            await hold(connection, "me", "a wrong import", datetime.now(UTC))
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1, "held"))
+        async with line.pool.acquire() as connection:
+            assert await tables.release_held(connection, None, send=False) == 1
+        closed = said("case.closed", case="c-p1", reason="answered").of("p1", "default")
+        await say(line, closed.on(MONDAY + timedelta(days=1)))
+
+        await until(lambda: _done(line, 1, "muted"))
+        await asyncio.sleep(0.2)
+    assert receiver.taken == []
+
+
+async def test_a_message_that_was_to_speak_of_somebody_erased_is_not_sent_empty(line: Line) -> None:
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver)):
+        async with line.pool.acquire() as connection:
+            await hold(connection, "me", "a wrong import", datetime.now(UTC))
+        await say(line, *bounced("p1"), *bounced("p2"))
+        await until(lambda: _done(line, 2, "held"))
+        await say(line, said("patient.erased").of("p1", "default").on(MONDAY + timedelta(days=1)))
+        async with line.pool.acquire() as connection:
+            assert await tables.release_held(connection, None, send=True) == 1
+        await until(lambda: len(receiver.taken) == 1)
+        assert [row["last_answer"] for row in await deliveries(line, "dropped")] == ["erased"]
+    assert receiver.taken[0].body["data"]["alerts"][0]["patient"] == "p2"
+
+
 async def test_a_person_takes_it_silences_it_and_nobody_is_reminded(line: Line) -> None:
     rules = PLAIN + 'repeat = "1s"\nescalate_after = "1s"\nescalate_to = ["head"]\n'
     async with Receiver() as receiver, Receiver() as head:
@@ -268,10 +316,123 @@ async def test_the_brake_holds_by_hand_and_lets_go(line: Line) -> None:
         await say(line, *bounced("p1"))
         await until(lambda: _done(line, 1, "held"))
         async with line.pool.acquire() as connection:
-            await tables.set_setting(connection, "brake", None)
             assert await tables.release_held(connection, None, send=True) == 1
 
         await until(lambda: len(receiver.taken) == 1)
+
+
+async def test_the_brake_holds_also_what_is_to_be_tried_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "SCHEDULE", (timedelta(seconds=0.5),) * 9)
+    async with Receiver(answer=lambda _: 500) as receiver, notified(line, PLAIN, webhook(receiver)):
+        await say(line, *bounced("p1"), *bounced("p2"))
+        await until(lambda: len(receiver.taken) >= 2)
+        async with line.pool.acquire() as connection:
+            await hold(connection, "me", "a wrong import", datetime.now(UTC))
+        await until(lambda: _done(line, 2, "held"))
+        tried = len(receiver.taken)
+        await asyncio.sleep(1.5)
+        assert len(receiver.taken) == tried
+
+
+async def test_an_establishment_released_leaves_the_others_held(line: Line) -> None:
+    async with Receiver() as receiver, Receiver() as other:
+        south = replace(webhook(other), id="s2", tenant="south")
+        async with notified(line, PLAIN, webhook(receiver), south):
+            async with line.pool.acquire() as connection:
+                await hold(connection, "me", "a wrong import", datetime.now(UTC))
+            await say(line, *bounced("p1"), *(replace(fact, tenant="south") for fact in bounced("p2")))
+            await until(lambda: _done(line, 2, "held"))
+            async with line.pool.acquire() as connection:
+                assert await tables.release_held(connection, "default", send=True) == 1
+                assert await tables.is_held(connection, "south")
+            await until(lambda: len(receiver.taken) == 1)
+            await say(line, *bounced("p3"), *(replace(fact, tenant="south") for fact in bounced("p4")))
+            await until(lambda: len(receiver.taken) == 2)
+            assert len(await deliveries(line, "held")) == 2
+            assert other.taken == []
+            async with line.pool.acquire() as connection:
+                assert await tables.release_held(connection, "south", send=True) == 2
+                assert not await tables.is_held(connection, "south")
+            await until(lambda: len(other.taken) == 2)
+
+
+async def test_a_head_of_one_department_is_not_told_of_another(line: Line) -> None:
+    rules = PLAIN + 'repeat = "1s"\nescalate_after = "1s"\nescalate_to = ["head"]\n'
+    async with Receiver() as receiver, Receiver() as theirs, Receiver() as others:
+        head = replace(webhook(theirs), id="s2", role="head", filters={"departments": ["A"]})
+        other = replace(webhook(others), id="s3", role="head", filters={"departments": ["Z"]})
+        async with notified(line, PLAIN, webhook(receiver), head, other):
+            await say(line, *bounced("p1"))
+            await until(lambda: len(receiver.taken) == 1)
+            async with line.pool.acquire() as connection:
+                await tables.set_setting(connection, "rules", rules)
+            await until(lambda: any(one.body["data"]["why"] == "escalated" for one in theirs.taken))
+            await asyncio.sleep(0.2)
+    assert others.taken == []
+
+
+async def test_everybody_is_reminded_in_their_own_time(line: Line) -> None:
+    rules = PLAIN + 'repeat = "1h"\n'
+    async with Receiver() as first, Receiver() as second:
+        async with notified(line, PLAIN, webhook(first), replace(webhook(second), id="s2")) as sender:
+            await say(line, *bounced("p1"))
+            await until(lambda: len(first.taken) == len(second.taken) == 1)
+            async with line.pool.acquire() as connection:
+                await tables.set_setting(connection, "rules", rules)
+                (row,) = await tables.alerts(connection, "default")
+                await connection.execute(
+                    "update parcours.announced set said_at = said_at - interval '2 hours', raised_at = null"
+                )
+                await tables.remember(connection, "default", row["alert"], row["n"], "repeat 1 s1")
+            assert await remind(line.pool, sender.router, datetime.now(UTC)) == 1
+            await until(lambda: len(second.taken) == 2)
+    assert len(first.taken) == 1
+    assert second.taken[1].body["data"]["why"] == "repeated"
+
+
+async def test_what_another_finding_speaks_for_is_not_repeated_either(line: Line) -> None:
+    mutes = '[[inhibit]]\nby = ["unanswered_claim"]\nmutes = ["bounced_case"]\n'
+    claim = said("claim.registered", claim="k1", kind="complaint", case="c-p1", jurisdiction="us-cms").of(
+        "p1", "default"
+    )
+    later = [fact.on(MONDAY + timedelta(days=20 + n)) for n, fact in enumerate(bounced("p1"))]
+    async with Receiver() as receiver, notified(line, PLAIN + mutes, webhook(receiver)) as sender:
+        await say(line, claim.on(MONDAY), worked("A", "c-p1").of("p1", "default").on(MONDAY + timedelta(days=15)))
+        await say(line, *later)
+        await until(lambda: _done(line, 1, "muted"))
+        async with line.pool.acquire() as connection:
+            await tables.set_setting(connection, "rules", PLAIN + 'repeat = "1h"\n' + mutes)
+            await connection.execute(
+                "update parcours.announced set said_at = said_at - interval '2 hours', raised_at = null"
+            )
+        await remind(line.pool, sender.router, datetime.now(UTC))
+        reminded = await line.fetch("select finding from parcours.reminder")
+    assert {row["finding"].partition(":")[0] for row in reminded} == {"unanswered_claim", "missed_clock"}
+
+
+async def test_what_cannot_be_made_a_message_fails_in_its_time_and_holds_nothing_up(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "SCHEDULE", (timedelta(seconds=0.05),))
+
+    async def broken(*_: object) -> Answer:
+        raise ValueError("a header that holds a line feed")
+
+    monkeypatch.setattr(sending, "post", broken)
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver)):
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1, "failed"))
+    (row,) = await deliveries(line)
+    assert (row["attempts"], row["last_answer"]) == (2, "could not be sent: ValueError")
+
+
+def test_a_title_is_one_line_whatever_a_department_is_called() -> None:
+    alert = {"title": "A case is bounced", "patient": "p1", "department": "A\r\nBcc: everybody@example.org"}
+    message = tables.Message(1, "m", "all", "high", "escalated", 1, ())
+    assert (
+        words.title(message, "en", [alert])
+        == "Nobody has taken this on: A case is bounced · A Bcc: everybody@example.org"
+    )
 
 
 async def test_an_urgent_claim_speaks_for_its_case(line: Line) -> None:

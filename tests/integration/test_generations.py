@@ -172,6 +172,33 @@ async def test_what_was_parked_of_somebody_erased_is_gone_after_a_rebuild_too(li
     assert await line.fetch("select 1 from parcours.parked") == []
 
 
+async def test_erasing_reaches_what_was_parked_in_every_generation_and_under_every_name(line: Line) -> None:
+    merge = said("patient.merged", into="p1").of("p0")
+    for subject in ("p1", "p0", "p2"):
+        (bad,) = lines(worked("secret").of(subject).named(f"bad-{subject}"))
+        key = f"default|{subject}".encode()
+        await line.write(Outgoing(bad.replace(b'"1.0"', b'"9"'), key, partition_of(key, line.partitions)))
+    await line.publish(lines(worked("A").of("p1"), worked("A").of("p0"), merge))
+    await line.project()
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+    await line.publish(lines(said("patient.erased").of("p1").named("e1").on(MONDAY + DAY)))
+    await line.project()
+
+    for generation in await line.fetch("select id from parcours.generation"):
+        left = await line.fetch(f"select subject from g{generation['id']}.parked")
+        assert [row["subject"] for row in left] == ["p2"]
+
+
+async def test_of_a_void_no_word_outlives_an_erasure(line: Line) -> None:
+    wrong = worked("A", text="secret").named("f1")
+    void = said("fact.voided", fact="f1", reason="she told me her secret").on(MONDAY + DAY)
+    await line.publish(lines(wrong, void, said("patient.erased").on(MONDAY + 2 * DAY)))
+    await line.project()
+
+    (row,) = await line.fetch(f"select raw from {line.generation.schema}.correction")
+    assert b"secret" not in row["raw"]
+
+
 async def test_who_has_come_by_a_merge_is_no_stranger_to_the_first_record_of_their_own_partition(line: Line) -> None:
     one, other = list(line.homes().values())[:2]
     await line.publish(lines(*(worked(d).of(one) for d in "ABA"), said("patient.merged", into=other).of(one)))

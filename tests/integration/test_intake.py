@@ -128,6 +128,18 @@ async def test_a_batch_publishes_the_valid_and_names_the_others(door: Door) -> N
     assert "offset" in told["results"][2]
 
 
+async def test_what_a_fact_says_twice_is_refused_in_a_batch_as_it_is_alone(door: Door) -> None:
+    twice = FACT.replace(b'"data":{', b'"data":{"case":"c7","case":"c8",')
+    assert (await door.post(twice)).status_code == 422
+
+    answer = await door.post(
+        b" [ " + FACT + b" ,\n" + twice + b", " + FACT + b" ] ", content_type="application/cloudevents-batch+json"
+    )
+
+    assert [result["status"] for result in answer.json()["results"]] == [202, 422, 202]
+    assert answer.json()["results"][1]["field"] == "case"
+
+
 async def test_ndjson_is_a_batch_line_by_line(door: Door) -> None:
     answer = await door.post(FACT + b"\n\n{\n" + FACT + b"\n", content_type="application/x-ndjson")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from services.console.login import visitor
 from tests.line import Line
 from tests.served import served
 
@@ -51,3 +52,25 @@ async def test_a_person_with_a_role_comes_in_and_one_without_does_not(line: Line
             answer = await _enter(client, "nobody")
             assert answer.status_code == 403
             assert (await client.get("/fr")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("claims", "seen"),
+    [
+        ({}, ("default", None)),
+        ({"parcours_tenant": "north", "parcours_departments": ["A", "B"]}, ("north", ("A", "B"))),
+        ({"parcours_departments": "A"}, ("default", ("A",))),
+        ({"parcours_departments": []}, None),
+        ({"parcours_departments": ""}, None),
+        ({"parcours_departments": {"A": True}}, None),
+        ({"parcours_departments": ["A", 3]}, None),
+        ({"parcours_tenant": ["north"]}, None),
+        ({"parcours_tenant": None}, None),
+        ({"parcours_role": "nurse"}, None),
+    ],
+)
+def test_a_claim_that_is_not_understood_never_shows_more(
+    claims: dict[str, object], seen: tuple[object, ...] | None
+) -> None:
+    found = visitor({"sub": "x", "parcours_role": "reader"} | claims, "parcours_role")
+    assert (found and (found.tenant, found.departments)) == seen

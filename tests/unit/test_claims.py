@@ -77,6 +77,54 @@ def test_a_new_clock_keeps_earlier_pauses() -> None:
     assert found.finding("illegitimate_pause")["open"]
 
 
+def test_the_clock_of_a_second_message_keeps_a_pause_that_is_over() -> None:
+    found = fold(
+        registered("k1", "default").on("2026-03-02T08:00:00Z"),
+        received("m1", claim="k1").on("2026-03-02T09:00:00Z"),
+        received("m2", claim="k1").on("2026-03-02T10:00:00Z"),
+        paused().on("2026-03-02T11:00:00Z"),
+        said("claim.resumed", claim="k1").on("2026-03-05T11:00:00Z"),
+        sent("o1", "answer", claim="k1", in_reply_to=["m1"]).on("2026-03-05T12:00:00Z"),
+        tick("2026-03-05T13:00:00Z"),
+    )
+
+    assert [(clock["due_at"], clock["state"]) for clock in found.clocks("next")] == [
+        ("2026-03-07T00:00:00Z", "met"),
+        ("2026-03-07T00:00:00Z", "running"),
+    ]
+    assert not found.findings("missed_clock")
+
+
+def test_a_letter_sent_again_under_its_own_name_answers() -> None:
+    refused = sent("o1", "answer", claim="k1", delivered=False).on("2026-03-03T09:00:00Z")
+    came_back = [
+        sent("o1", "answer", claim="k1").on("2026-03-03T09:00:00Z"),
+        said("contact.undelivered", contact="o1").on("2026-03-04T09:00:00Z"),
+    ]
+    again = sent("o1", "answer", claim="k1").on("2026-03-05T09:00:00Z")
+    for first in ([refused], came_back):
+        for answer in ("2026-03-05T10:00:00Z", "2026-03-03T10:00:00Z"):  # with the second sending, or with the first
+            found = fold(registered(), *first, again, answered(contact="o1").on(answer))
+            assert (found.claim()["state"], found.claim()["answered_at"]) == ("answered", "2026-03-05T09:00:00Z")
+    twice = said("contact.undelivered", contact="o1").on("2026-03-06T09:00:00Z")
+    found = fold(registered(), *came_back, again, twice, answered(contact="o1").on("2026-03-05T10:00:00Z"))
+    assert found.claim()["state"] == "open"
+
+
+def test_what_was_promised_stays_promised_of_an_answer_that_was_given() -> None:
+    found = fold(
+        registered("k1", "default").on("2026-03-02T09:00:00Z"),
+        said("claim.held", claim="k1", promised_at="2026-04-09").on("2026-03-26T09:00:00Z"),
+        paused().on("2026-04-07T09:00:00Z"),
+        answered().on("2026-04-07T10:00:00Z"),
+        said("claim.reopened", claim="k1").on("2026-04-07T11:00:00Z"),
+        said("claim.resumed", claim="k1").on("2026-04-07T12:00:00Z"),
+        tick("2026-04-08T12:00:00Z"),
+    )
+
+    assert found.clocks("answer")[0]["due_at"] == "2026-04-10T00:00:00Z"
+
+
 def test_first_response_counts_from_the_first_message() -> None:
     found = fold(received("m0"), registered(contacts=["m0"]).on("2026-03-12T09:00:00Z"))
 

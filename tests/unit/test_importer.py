@@ -269,3 +269,25 @@ def test_days_without_a_time_of_day_are_said_and_one_that_is_none_is_refused(tmp
     assert times == ["2026-09-02T22:00:00Z", "2026-09-05T12:00:00Z"]
     assert found.report.unusable == {"not a time": [2]}
     assert any(what.startswith("1 times are days without") for what in found.report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cell", "due"),
+    [
+        ("2026-03-20", "2026-03-20"),
+        ("20/03/2026", "2026-03-20"),
+        ("20/03/2026 09:30", "2026-03-20T08:30:00Z"),
+        ("2026-03-20T09:30:00+01:00", "2026-03-20T08:30:00Z"),
+        ("n/a", None),
+    ],
+)
+def test_a_deadline_without_a_time_of_day_is_that_whole_day_and_one_that_is_none_costs_nothing_else(
+    tmp_path: Path, cell: str, due: str | None
+) -> None:
+    claim = ClaimMap(registered_at="start", due_at="due")
+    path = brought(tmp_path, "log.csv", f"case,time,start,due\nc1,2026-03-02T10:00:00,2026-03-02T09:00:00,{cell}\n")
+    plan, facts = planned(path, zone="Europe/Paris", claim=claim)
+    registered = next(fact["data"] for fact in facts if fact["type"] == "parcours.claim.registered.v1")
+    assert registered.get("due_at") == due  # type: ignore[attr-defined]
+    assert len(facts) == 2
+    assert ("no deadline of its own: it cannot be read" in plan.report.warnings) == (due is None)

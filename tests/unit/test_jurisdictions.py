@@ -40,6 +40,16 @@ def test_a_claim_keeps_the_rules_in_force_when_it_began() -> None:
     assert claims["k2"]["due_at"] == "2026-04-03T22:00:00Z"
 
 
+def test_a_shipped_law_is_not_forgotten_by_whoever_writes_only_the_next_one() -> None:
+    since = shipped()["fr-csp"].versions[0].effective_from
+    newer = OURS | {"id": "fr-csp"}
+    with pytest.raises(InvalidPolicy, match="'fr-csp' begins on 2020-01-01"):
+        policy({"jurisdictions": [newer]})
+
+    whole = newer | {"version": [OURS["version"][0] | {"effective_from": since}, OURS["version"][1]]}
+    assert len(policy({"jurisdictions": [whole]}).known["fr-csp"].versions) == 2
+
+
 def test_a_local_closing_day_is_data() -> None:
     one = OURS | {"version": [OURS["version"][1] | {"effective_from": date(2020, 1, 1)}]}
 
