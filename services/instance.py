@@ -28,6 +28,7 @@ from services.clock.app import Clock
 from services.console.app import add_console, console_key
 from services.http_guard import GuardedProtocol
 from services.intake.app import app
+from services.intake.in_force import InForce
 from services.log import Gathering, LogWriter, ensure_topics
 from services.notifier.relay import Relay
 from services.notifier.sending import Sender, ways
@@ -312,15 +313,15 @@ async def api_of(
 ) -> tuple[FastAPI, Callable[[], Awaitable[None]]]:
     """Every HTTP door on one app, and how to close what it keeps open. What costs a scan is counted on `counting`."""
     async with pool.acquire() as connection:
-        generation = await active_generation(connection)
-    policy = generation.policy if generation else Policy()
-    api = app(writer, pool, lambda: policy, clock=clock, registry=registry)
+        policy = InForce(pool, await active_generation(connection))
+    api = app(writer, pool, policy, clock=clock, registry=registry)
     close_query = add_query(api, pool, writer, counting=counting)
     close_console = add_console(api, pool, writer, await console_key(pool), counting=counting)
 
     async def close() -> None:
         await close_query()
         await close_console()
+        await policy.close()
 
     return api, close
 

@@ -435,16 +435,16 @@ def alert_state(row: Any, now: datetime) -> str:
 
 async def alerts(
     connection: Connection, tenant: str | None, *, raised_only: bool = False, department: str | None = None,
-    departments: Sequence[str] | None = None, limit: int = 1_000, after: int | None = None,
+    departments: Sequence[str] | None = None, limit: int = 1_000, after: tuple[datetime, str] | None = None,
 ) -> list[Any]:  # fmt: skip
-    """What was said and what people did with it, the newest first."""
+    """What was said and what people did with it, the newest first; `after` the one said then, of that name."""
     return list(
         await connection.fetch(
             ALERT + " where ($1::text is null or s.tenant = $1) and (not $2 or s.is_raised)"
-            " and ($3::text is null or f.department = $3) and ($6::text[] is null or f.department = any($6))"
-            " and ($5::bigint is null or o.number < $5)"
+            " and ($3::text is null or f.department = $3) and ($7::text[] is null or f.department = any($7))"
+            " and ($5::timestamptz is null or s.said_at < $5 or (s.said_at = $5 and s.finding > $6))"
             " order by s.said_at desc, s.finding limit $4",
-            tenant, raised_only, department, limit, after, None if departments is None else list(departments),
+            tenant, raised_only, department, limit, *(after or (None, None)), None if departments is None else list(departments),
         )
     )  # fmt: skip
 

@@ -198,18 +198,19 @@ async def due_soon(
 
 async def open_findings(
     connection: Connection, tenant: str, limit: int, *, kind: str | None = None, department: str | None = None,
-    departments: Sequence[str] | None = None, opened_after: datetime | None = None, before: datetime | None = None,
-    open_only: bool = True,
+    departments: Sequence[str] | None = None, opened: tuple[datetime | None, datetime | None] = (None, None),
+    open_only: bool = True, after: tuple[datetime, str] | None = None,
 ) -> list[Row]:  # fmt: skip
-    """Findings, the newest first."""
+    """Findings `opened` after and before some instants, the newest first; `after` the one opened then, of that id."""
     mine = None if departments is None else list(departments)
     rows = await connection.fetch(
         "select f.* from parcours.finding f where f.tenant = $1 and ($2::text is null or f.kind = $2)"
         " and ($3::text is null or f.department = $3) and ($4::text[] is null or f.department = any($4))"
         " and ($5::timestamptz is null or f.opened_at > $5) and ($6::timestamptz is null or f.opened_at < $6)"
+        " and ($8::timestamptz is null or f.opened_at < $8 or (f.opened_at = $8 and f.id > $9))"
         + (" and f.is_open" if open_only else "")
         + " order by f.opened_at desc, f.id limit $7",
-        tenant, kind, department, mine, opened_after, before, limit,
+        tenant, kind, department, mine, *opened, limit, *(after or (None, None)),
     )  # fmt: skip
     return [finding_json(row) | {"reasons": row["reasons"], "shown_at": stamp(row["shown_at"])} for row in rows]
 

@@ -100,7 +100,7 @@ async def morning(connection: Connection, tenant: str, only: Sequence[str] | Non
         "calls": calls[:CALLS],
         "more_calls": len(calls) > CALLS,
         "changes": await tables.open_findings(
-            connection, tenant, 15, departments=only, opened_after=view.now - YESTERDAY, open_only=False
+            connection, tenant, 15, departments=only, opened=(view.now - YESTERDAY, None), open_only=False
         ),
         "dues": await tables.due_soon(connection, tenant, tomorrow, 20, only),
         "stopped": await tables.stopped_moving(connection, tenant, view.now - STOPPED, 10, only),

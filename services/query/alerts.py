@@ -5,7 +5,7 @@ import secrets as randomness
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import orjson
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -17,8 +17,9 @@ from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
 from services.bells import Bells
+from services.cursors import cursor_of, key_of
 from services.guests import Problem
-from services.query.doors import Door, Why, answer
+from services.query.doors import Cursor, Door, Why, answer
 from services.sight import may_see
 from services.tables import TRANSIENT, Pool
 from services.tables_alerts import Subscription
@@ -84,11 +85,10 @@ def router(door: Door, bells: Bells) -> APIRouter:
         department: Annotated[str | None, Query(max_length=128)] = None,
         everything: Annotated[bool, Query(alias="all", description="Resolved ones too.")] = False,  # noqa: FBT002
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-        before: Annotated[
-            int | None, Query(ge=0, le=2**53, description="Only alerts whose number is below this.")
-        ] = None,
+        cursor: Cursor = None,
     ) -> Response:
         who = await door.let_in(request)
+        key = cast("tuple[datetime, str] | None", key_of(cursor, 2, [0]))
         async with door.pool.acquire() as connection:
             rows = await tables.alerts(
                 connection,
@@ -96,10 +96,13 @@ def router(door: Door, bells: Bells) -> APIRouter:
                 raised_only=not everything,
                 department=department,
                 departments=who.departments,
-                limit=limit,
-                after=before,
+                limit=limit + 1,
+                after=key,
             )
-        return answer(request, {"alerts": [told(row, datetime.now(UTC)) for row in rows]})
+        page = rows[:limit]
+        more = (page[-1]["said_at"], page[-1]["alert"]) if len(rows) > limit else None
+        found = {"alerts": [told(row, datetime.now(UTC)) for row in page], "next": cursor_of(more)}
+        return answer(request, found)
 
     @routes.get("/v1/alerts/stream", summary="Alerts as they are said (Server-Sent Events)")
     async def stream(

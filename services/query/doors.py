@@ -75,6 +75,9 @@ def answer(
     return Response(body, 200, said, "application/json")
 
 
+Cursor = Annotated[
+    str | None, Query(alias="next", max_length=2_000, description="What `next` of the page before said.")
+]
 Why = Annotated[str | None, Query(max_length=200, description="Why this file is read; kept in the log of accesses.")]
 Handler = Callable[[Request, Any], Awaitable[Response]]
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -16,12 +16,11 @@ from services.cursors import cursor_of, key_of
 from services.files import case_told, claim_told, file_of, files_at, files_of, timeline_row
 from services.guests import Problem
 from services.kept import Kept
-from services.query.doors import Door, Why, answer
+from services.query.doors import Cursor, Door, Why, answer
 from services.security import Bearer
 from services.sight import Sight, departments_seen, may_see
 
 Limit = Annotated[int, Query(ge=1, le=1_000)]
-Cursor = Annotated[str | None, Query(max_length=2_000, description="What `next` of the page before said.")]
 Instant = Annotated[str | None, Query(max_length=40, description="RFC 3339 with an offset")]
 Level = Literal["B1", "B2", "B3", "B4"]
 Step = Literal["U0", "U1", "U2", "U3", "U4", "U5"]
@@ -85,7 +84,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
         older_than_days: Annotated[int | None, Query(ge=0, le=36_500)] = None,
         sort: Literal["endured", "level", "age"] = "endured",
         limit: Limit = 100,
-        cursor: Annotated[str | None, Query(alias="next", max_length=2_000)] = None,
+        cursor: Cursor = None,
         as_of: Instant = None,
         occurred_by: Instant = None,
     ) -> Response:
@@ -147,7 +146,7 @@ def router(door: Door, kept: Kept) -> APIRouter:
         due_within_hours: Annotated[int | None, Query(ge=0, le=87_600)] = None,
         department: Name = None,
         limit: Limit = 100,
-        cursor: Annotated[str | None, Query(alias="next", max_length=2_000)] = None,
+        cursor: Cursor = None,
     ) -> Response:
         who = await door.let_in(request)
         async with door.pool.acquire() as connection:
@@ -215,14 +214,18 @@ def router(door: Door, kept: Kept) -> APIRouter:
         everything: Annotated[bool, Query(alias="all", description="Closed ones too.")] = False,  # noqa: FBT002
         before: Instant = None,
         limit: Limit = 100,
+        cursor: Cursor = None,
     ) -> Response:
         who = await door.let_in(request)
+        key = cast("tuple[datetime, str] | None", key_of(cursor, 2, [0]))
         async with door.pool.acquire() as connection:
             rows = await tables.open_findings(
-                connection, who.tenant, limit, kind=kind, department=plain(department), departments=who.departments,
-                before=at("before", before), open_only=not everything,
+                connection, who.tenant, limit + 1, kind=kind, department=plain(department), departments=who.departments,
+                opened=(None, at("before", before)), open_only=not everything, after=key,
             )  # fmt: skip
-        return answer(request, {"findings": rows})
+        page = rows[:limit]
+        more = (page[-1]["opened_at"], page[-1]["id"]) if len(rows) > limit else None
+        return answer(request, {"findings": page, "next": cursor_of(more)})
 
     @routes.get("/v1/summary", summary="The figures of an establishment")
     async def summary(request: Request, as_of: Instant = None, occurred_by: Instant = None) -> Response:

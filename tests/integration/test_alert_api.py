@@ -37,6 +37,21 @@ async def test_the_list_one_alert_and_another_tenants(line: Line) -> None:
         ).status_code == 304
 
 
+async def test_pages_of_what_was_said_and_found_at_one_moment_leave_nothing_out(line: Line) -> None:
+    await bounce(line, *(f"p{n}" for n in range(7)))
+    await line.fetch("update parcours.announced set said_at = (select max(said_at) from parcours.announced)")
+    async with served(line) as api, await api.client() as client:
+        for address, list_of, name in (("/v1/alerts", "alerts", "alert"), ("/v1/findings", "findings", "id")):
+            seen: list[str] = []
+            more: str | None = ""
+            while more is not None:
+                page = (await client.get(address, params={"limit": 2} | ({"next": more} if more else {}))).json()
+                seen += [one[name] for one in page[list_of]]
+                more = page["next"]
+            assert sorted(seen) == [f"bounced_case:p{n}:c-p{n}:1" for n in range(7)]
+            assert (await client.get(f"{address}?next=x")).status_code == 422
+
+
 async def test_a_person_acts_and_reads_their_own_write(line: Line) -> None:
     await bounce(line, "p1")
     async with served(line) as api, await api.client("operator") as operator, await api.client() as reader:

@@ -10,12 +10,14 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
 from projections.policy import Policy
+from projections.policy import policy as read_policy
 from services.instance import Servers
 from services.intake.app import app
+from services.intake.in_force import InForce
 from services.log import MAX_RECORD, Gathering, LogUnavailable, LogWriter, Outgoing, ensure_topics
 from services.security import Role, create_token
 from services.settings import EVENTS
-from services.tables import connected, open_pool
+from services.tables import connected, create_generation, open_pool
 from tests.builders import lines, registered, said, worked
 from tests.line import Line
 
@@ -138,6 +140,25 @@ async def test_what_a_fact_says_twice_is_refused_in_a_batch_as_it_is_alone(door:
 
     assert [result["status"] for result in answer.json()["results"]] == [202, 422, 202]
     assert answer.json()["results"][1]["field"] == "case"
+
+
+async def test_the_door_judges_by_the_policy_that_is_in_force_now(line: Line) -> None:
+    law = {
+        "id": "our-house", "name": {"en": "Our house", "fr": "Notre maison"}, "zone": "Europe/Paris", "holidays": {"country": "FR"},
+        "version": [{"version": "1", "effective_from": "2020-01-01", "source": "house rules", "answer": {"days": 30}}],
+    }  # fmt: skip
+    policy = InForce(line.pool, line.generation)
+    try:
+        assert "our-house" not in policy().known
+        chosen = read_policy({"jurisdictions": [law]})
+        async with line.pool.acquire() as connection:
+            await connection.execute("update parcours.generation set state = 'old'")
+            await create_generation(connection, chosen, line.topic, line.partitions, active=True)
+        async with asyncio.timeout(10):
+            while "our-house" not in policy().known:  # noqa: ASYNC110 - there is nothing else to wait for
+                await asyncio.sleep(0.1)
+    finally:
+        await policy.close()
 
 
 async def test_ndjson_is_a_batch_line_by_line(door: Door) -> None:
