@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from events.fields import Data, Id, Instant, Text
+from events.fields import Data, Id, Instant, Moment, Text
 
 Severity = Literal["low", "medium", "high", "critical"]
 AlertId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=640)]
@@ -72,7 +72,7 @@ class AlertAcknowledged(Data):
 
     alert: AlertId
     by: Text
-    until: Instant | None = None
+    until: Moment | None = None
     reason: Text | None = None
 
 
@@ -82,7 +82,7 @@ class AlertSilenced(Data):
 
     alert: AlertId
     by: Text
-    until: Instant | None = None
+    until: Moment | None = None
     reason: Text | None = None
 
 

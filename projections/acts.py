@@ -6,6 +6,7 @@ from typing import Literal
 
 from events.alerts import AlertAcknowledged, AlertDismissed, AlertSilenced
 from events.envelope import Recorded
+from projections.working_days import Calendar
 
 ActKind = Literal["acknowledged", "silenced", "dismissed"]
 ACTS = (AlertAcknowledged, AlertSilenced, AlertDismissed)
@@ -29,12 +30,15 @@ class Act:
     fact: str
 
 
-def act(fact: Recorded) -> Act:
-    """The act a fact states. Raises TypeError for a fact that is none."""
+def act(fact: Recorded, calendar: Calendar) -> Act:
+    """The act a fact states; a day lasts to its end in the policy's own jurisdiction. Raises TypeError for a fact that is none."""
     said = fact.data
     match said:
         case AlertAcknowledged() | AlertSilenced():
-            return Act(said.alert, KINDS[type(said)], fact.occurred_at, said.by, said.until, said.reason, fact.name)
+            until = said.until
+            if until is not None and not isinstance(until, datetime):
+                until = calendar.end_of(until)
+            return Act(said.alert, KINDS[type(said)], fact.occurred_at, said.by, until, said.reason, fact.name)
         case AlertDismissed():
             return Act(said.alert, "dismissed", fact.occurred_at, said.by, None, said.reason, fact.name)
         case _:

@@ -149,7 +149,7 @@ class Answering(Standing):
     def _claim_course(self, fact: Recorded) -> None:
         """What happens to a claim apart from its answers; and what people did with alerts."""
         if isinstance(fact.data, ACTS):
-            self.acts.append(act(fact))
+            self.acts.append(act(fact, self.policy.home.calendar))
             self.touched.acts = True
             return
         data, at, name = fact.data, fact.occurred_at, fact.name

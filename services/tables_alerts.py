@@ -237,12 +237,14 @@ async def mute(connection: Connection, subscription: str, outbox: int, why: str)
     )  # fmt: skip
 
 
-async def open_group(connection: Connection, subscription: str, group: str) -> int | None:
-    """The message of a group that still takes alerts in."""
+async def open_group(connection: Connection, subscription: str, group: str, patient: str) -> int | None:
+    """The message of a group that still takes alerts of a patient in: none where a later message speaks of them already."""
     found: int | None = await connection.fetchval(
-        "select id from parcours.message where subscription = $1 and group_key = $2 and attempts = 0"
-        " and state in ('waiting', 'held') and not_before > now() order by id desc limit 1 for update",
-        subscription, group,
+        "select id from parcours.message m where subscription = $1 and group_key = $2 and attempts = 0"
+        " and state in ('waiting', 'held') and not_before > now() and not exists (select 1 from parcours.message e"
+        "  where e.subscription = $1 and e.id > m.id and e.state in ('waiting', 'held') and $3 = any(e.patients))"
+        " order by id desc limit 1 for update",
+        subscription, group, patient,
     )  # fmt: skip
     return found
 

@@ -314,7 +314,7 @@ async def flows(
         return []
     mine = None if departments_ is None else list(departments_)
     rows = await connection.fetch(
-        "select topic, (extract(epoch from $2 - at) / 604800)::int as back, channel, count(*) as n from parcours.contact"
+        "select topic, floor(extract(epoch from $2 - at) / 604800)::int as back, channel, count(*) as n from parcours.contact"
         f" where tenant = $1 and topic is not null and at > $2::timestamptz - interval '{WEEKS} weeks' and at <= $2"
         " and ($3::text[] is null or department = any($3)) group by 1, 2, 3",
         tenant, until, mine,

@@ -177,7 +177,7 @@ async def put(
         group = "digest"
     if why != "raised":
         group = f"{why}|{row.finding}"
-    message = await tables.open_group(connection, listener.id, group)
+    message = await tables.open_group(connection, listener.id, group, row.patient)
     if message is None:
         at, note = now + (rule.wait if row.act == "raised" and why == "raised" else timedelta()), None
         if rule.interval and (last := await tables.last_of_group(connection, listener.id, group)) is not None:

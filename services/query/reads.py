@@ -92,14 +92,18 @@ def router(door: Door, kept: Kept) -> APIRouter:
         who = await door.let_in(request)
         known, stood = at("as_of", as_of), at("occurred_by", occurred_by)
         if known is not None or stood is not None:
-            rows = await folded_cases(door, who, known, stood)
+            then = known or cast("datetime", stood)
+            young = "" if older_than_days is None else stamp(then - timedelta(days=older_than_days)) or ""
             wanted = [
-                row for row in rows
+                row for row in in_order(await folded_cases(door, who, known, stood), by_age=sort == "age")
                 if (state == "all" or row["state"] == state) and (min_level is None or (row["level"] or "") >= min_level)
                 and (department is None or row["department"] == department) and (topic is None or row["topic"] == topic)
-                and (patient is None or row["patient"] == patient) and may_see(who.departments, [row["department"], *row["path"]])
+                and (patient is None or row["patient"] == patient) and (not young or row["first_sign"] < young)
+                and may_see(who.departments, [row["department"], *row["path"]])
             ]  # fmt: skip
-            return answer(request, {"cases": wanted, "next": None})
+            start = offset_of(cursor)
+            following = (str(start + limit),) if len(wanted) > start + limit else None
+            return answer(request, {"cases": wanted[start : start + limit], "next": cursor_of(following)})
         async with door.pool.acquire() as connection:
             now = await tables.watermark(connection) or datetime.now(UTC)
             asked = tables.Asked(
@@ -252,6 +256,11 @@ def router(door: Door, kept: Kept) -> APIRouter:
     return routes
 
 
+def known_by_name(who: Bearer, patient: str | None, then: datetime | None) -> list[Row]:
+    """Whose file to look into for what there was once and is no more: theirs whom the question names."""
+    return [] if patient is None or then is None else [{"tenant": who.tenant, "patient": patient}]
+
+
 async def one_case(
     door: Door, who: Bearer, case: str, patient: str | None, as_of: datetime | None, occurred_by: datetime | None,
     why: str | None,
@@ -259,7 +268,8 @@ async def one_case(
     """A case of every patient who has one of that id. Raises `Problem` 404, also for another tenant's."""
     found = []
     async with door.pool.acquire() as connection:
-        for row in await reading.patients_with_case(connection, who.tenant, plain(patient), plain(case) or ""):
+        rows = await reading.patients_with_case(connection, who.tenant, plain(patient), plain(case) or "")
+        for row in rows or known_by_name(who, plain(patient), as_of or occurred_by):
             for file in await files_of(connection, row["tenant"], row["patient"], as_of, occurred_by):
                 if Sight(file, who.departments).case(case):
                     await tables.note_access(connection, who.id, who.tenant, file.patient, f"case {case}", why)
@@ -276,7 +286,8 @@ async def one_claim(
     """A claim of every patient who has one of that id. Raises `Problem` 404."""
     found = []
     async with door.pool.acquire() as connection:
-        for row in await reading.patients_with_claim(connection, who.tenant, plain(patient), plain(claim) or ""):
+        rows = await reading.patients_with_claim(connection, who.tenant, plain(patient), plain(claim) or "")
+        for row in rows or known_by_name(who, plain(patient), as_of or occurred_by):
             for file in await files_of(connection, row["tenant"], row["patient"], as_of, occurred_by):
                 one = file.claims.get(claim)
                 if one is not None and one.has_begun and Sight(file, who.departments).claim(one):
@@ -293,13 +304,32 @@ async def folded_cases(door: Door, who: Bearer, as_of: datetime | None, occurred
     try:
         async with asyncio.timeout(LONGEST_STREAM), door.counting.acquire() as connection:
             async for file, _ in files_at(connection, who.tenant, as_of, occurred_by):
-                rows += [case_row(file, case) for case in file.cases.values()]
+                rows += [
+                    case_row(file, case) | {"first_sign": stamp(case.first_sign), "last_sign": stamp(case.last_sign)}
+                    for case in file.cases.values()
+                ]
                 await asyncio.sleep(0)
     except TimeoutError:
         raise Problem(503, "Too much", f"folding the timeline takes longer than {LONGEST_STREAM:.0f} s") from None
-    return sorted(
-        rows, key=lambda row: (-(RANKED.index(row["level"]) + 1 if row["level"] else 0), row["case"], row["patient"])
-    )
+    return rows
+
+
+def in_order(rows: list[Row], *, by_age: bool) -> list[Row]:
+    """The worst first, then the longest there; or the oldest first."""
+    rows.sort(key=lambda row: (row["first_sign"] or "", row["patient"], row["case"]))
+    if not by_age:
+        rows.sort(key=lambda row: RANKED.index(row["level"]) if row["level"] else -1, reverse=True)
+    return rows
+
+
+def offset_of(cursor: str | None) -> int:
+    """Where a page of what was known then begins: that list does not change. Raises `Problem` 422."""
+    found = key_of(cursor, 1, ())
+    if found is None:
+        return 0
+    if not str(found[0]).isdecimal():
+        raise Problem(422, "Not a cursor", "next must be what the page before said", "next")
+    return int(found[0])
 
 
 def figures(rows: Sequence[Row], when: datetime | None) -> Row:

@@ -95,6 +95,19 @@ async def test_departments_and_small_flows(line: Line) -> None:
     assert sum(flow["weeks"]) == 3
 
 
+async def test_a_contact_of_six_days_ago_is_of_the_last_week(line: Line) -> None:
+    ago = [timedelta(), timedelta(days=6, hours=23), timedelta(days=7, hours=1), timedelta(days=25 * 7 + 6)]
+    calls = [
+        said("contact.received", contact=f"m{n}", channel="phone", topic="rare").of("p3", "default").on(MONDAY + timedelta(weeks=30) - back).named(f"m{n}")
+        for n, back in enumerate(ago)
+    ]  # fmt: skip
+    await told(line, *calls)
+    async with served(line) as api, await api.client() as client:
+        (flow,) = (await client.get("/v1/flows")).json()["flows"]
+
+    assert (flow["weeks"][-2:], flow["weeks"][0], sum(flow["weeks"])) == ([1, 2], 1, 4)
+
+
 async def test_claims_the_furthest_step_first_and_one_with_its_explanation(line: Line) -> None:
     old = said("claim.registered", claim="k1", kind="complaint").of("p1", "default").on(MONDAY).named("k1")
     new = (
@@ -143,6 +156,34 @@ async def test_the_list_as_it_was_known(line: Line) -> None:
 
     assert [case["patient"] for case in then] == ["p1"]
     assert summary["bounced_cases"] == 1
+
+
+async def test_the_list_as_it_was_known_has_pages_and_an_order_too(line: Line) -> None:
+    await told(line, *(fact for n in range(5) for fact in moved(f"p{n}", "ABA" if n % 2 else "AB", n)))
+    async with served(line) as api, await api.client() as client:
+        for sort in ("endured", "age"):
+            now = (await client.get("/v1/cases", params={"sort": sort})).json()["cases"]
+            then: list[dict[str, object]] = []
+            more: str | None = ""
+            while more is not None:
+                asked = {"sort": sort, "limit": 2, "as_of": "2026-06-01T00:00:00Z"} | ({"next": more} if more else {})
+                page = (await client.get("/v1/cases", params=asked)).json()
+                assert len(page["cases"]) <= 2
+                then, more = then + page["cases"], page["next"]
+            assert then == now
+        old = await client.get("/v1/cases?as_of=2026-06-01T00:00:00Z&older_than_days=89")
+        assert [case["patient"] for case in old.json()["cases"]] == ["p1", "p0"]
+
+
+async def test_what_was_known_of_a_case_that_is_voided_since_is_found_by_its_patient(line: Line) -> None:
+    await told(line, *moved("p1", "A"))
+    (row,) = await line.fetch("select source, id from parcours.timeline")
+    void = said("fact.voided", fact=row["id"], reason="error").of("p1", "default")
+    await told(line, void.on(MONDAY + timedelta(days=20)).recorded_at(MONDAY + timedelta(days=20)).named("v"))
+    async with served(line) as api, await api.client() as client:
+        address = "/v1/cases/c-p1?as_of=2026-03-05T00:00:00Z"
+        assert (await client.get(address)).status_code == 404
+        assert (await client.get(f"{address}&patient=p1")).json()["cases"][0]["path"] == ["A"]
 
 
 async def test_a_merge_said_since_had_not_been_said_then(line: Line) -> None:

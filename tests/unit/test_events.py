@@ -20,9 +20,11 @@ from events.catalogue import CURRENT, TYPES, decoded
 from events.contacts import ContactHandled
 from events.envelope import Refused, of_binary, written
 from events.identity import canonical
+from events.times import instant
+from projections.acts import act
 from projections.patient import PatientFile
 from projections.policy import Policy
-from tests.builders import envelope, lines, said, worked
+from tests.builders import envelope, facts_of, lines, said, worked
 
 SAMPLES = sorted((Path(events.__file__).parent / "samples").glob("*.json"))
 
@@ -242,3 +244,16 @@ def test_a_fact_nested_deeply_can_still_be_compared_with_its_second_copy() -> No
 def test_a_fact_is_nested_no_deeper_than_every_later_step_can_follow(depth: int) -> None:
     with pytest.raises(Refused, match="nested too deeply"):
         decoded(nested(depth))
+
+
+@pytest.mark.parametrize(
+    ("until", "at"),
+    [
+        ("2026-03-05", "2026-03-05T23:00:00Z"),
+        ("2026-03-05T12:00:00+01:00", "2026-03-05T11:00:00Z"),
+    ],
+)
+def test_an_alert_is_silenced_until_an_instant_or_the_end_of_a_day(until: str, at: str) -> None:
+    (fact,) = facts_of(said("alert.silenced", alert="bounced_case:p1:c1:1", by="mme.lambert", until=until))
+    found = act(fact, Policy(jurisdiction="fr-csp").home.calendar)
+    assert found.until == instant(at)
