@@ -335,6 +335,7 @@ def http_server(api: Any, host: str, port: int) -> uvicorn.Server:
             host=host,
             port=port,
             log_level="error",
+            access_log=False,
             loop="none",
             http=GuardedProtocol,
             lifespan="off",

@@ -10,6 +10,7 @@ import typer
 from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
+from services import tables_messages as messages
 from services.command_line.showing import (
     AsJson,
     Exit,
@@ -210,11 +211,11 @@ def deliveries(
     async def read() -> list[dict[str, Any]]:
         async with connected(str(found["postgres"]), "alerts") as connection:
             if message is None:
-                return await tables.deliveries(connection, tenant, state)
+                return await messages.deliveries(connection, tenant, state)
             number = await connection.fetchval("select id from parcours.message where name = $1", message)
             if number is None:
                 raise Problem(f"there is no message {message}: see parcours alerts deliveries")
-            return await tables.attempts(connection, number)
+            return await messages.attempts(connection, number)
 
     rows = run(read())
     if as_json:
@@ -256,7 +257,7 @@ def resend(
                 number = await connection.fetchval("select id from parcours.message where name = $1", message)
                 if number is None:
                     raise Problem(f"there is no message {message}: see parcours alerts deliveries")
-            return await tables.send_again(connection, subscription, number)
+            return await messages.send_again(connection, subscription, number)
 
     out.print(f"waiting again: {run(write())}", markup=False)
 
@@ -297,7 +298,7 @@ def _release(home: Path | None, tenant: str | None, *, send: bool) -> int:
 
     async def write() -> int:
         async with connected(str(found["postgres"]), "alerts") as connection, connection.transaction():
-            return await tables.release_held(connection, tenant, send=send)
+            return await messages.release_held(connection, tenant, send=send)
 
     return run(write())
 

@@ -28,7 +28,8 @@ from services.command_line.showing import (
 from services.notifier.hours import Hours, InvalidHours
 from services.notifier.sending import deliver, ways
 from services.tables import connected
-from services.tables_alerts import Message, Subscription
+from services.tables_alerts import Subscription
+from services.tables_messages import Message
 from services.webhook_addresses import Forbidden, check_address, is_mail_address, new_secret
 
 KINDS = ("kafka", "webhook", "sse", "email", "apprise")

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from services import tables_alerts as alerts
+from services import tables_messages as messages
 from services import tables_query as tables
 from services import tables_system
 from services.console import pages
@@ -32,7 +33,7 @@ def _alerts(routes: APIRouter, console: Console) -> None:
                 departments=who.departments, limit=SHOWN,
             )  # fmt: skip
             # a message holds alerts of any department: whoever may see some of them is shown none
-            sent = await alerts.deliveries(connection, who.tenant, None, 50) if who.departments is None else []
+            sent = await messages.deliveries(connection, who.tenant, None, 50) if who.departments is None else []
             brake = await alerts.setting(connection, "brake")
 
         async def make() -> Any:

@@ -9,10 +9,12 @@ import orjson
 import structlog
 
 from services import tables_alerts as tables
+from services import tables_messages as messages
 from services.notifier.hours import Hours, after, allowed, next_time
 from services.notifier.rules import SEVERITIES, Rule, Rules, default_text, read_rules
 from services.tables import Connection, Pool
-from services.tables_alerts import Subscription, Unrouted
+from services.tables_alerts import Subscription
+from services.tables_messages import Unrouted
 
 AT_ONCE = 500
 PUSHED = ("webhook", "email", "apprise")
@@ -91,14 +93,14 @@ class Router:
     async def route(self, now: datetime) -> int:
         """Put the oldest new alerts into messages, in one transaction: each once to each subscriber. How many."""
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await tables.unrouted(connection, AT_ONCE)
+            rows = await messages.unrouted(connection, AT_ONCE)
             if not rows:
                 return 0
             rules = await self.rules(connection)
             listeners = [one for one in await tables.subscriptions(connection) if one.state != "disabled"]
             told = [said(row) for row in rows if row.finding]
             if listeners:
-                quiet = await tables.silences(connection, [(one.row.tenant, one.row.finding) for one in told])
+                quiet = await messages.silences(connection, [(one.row.tenant, one.row.finding) for one in told])
                 for one in told:
                     rule = rules.of(one.kind, one.level)
                     if rule is not None:
@@ -107,7 +109,7 @@ class Router:
                                 await self._to(connection, listener, one, rule, rules, quiet, now)
                 for tenant in {one.row.tenant for one in told}:
                     await self._watch_rate(connection, tenant, rules, listeners)
-            await tables.mark_routed(connection, [row.id for row in rows])
+            await messages.mark_routed(connection, [row.id for row in rows])
             await tables.ring(connection)
             return len(rows)
 
@@ -117,12 +119,12 @@ class Router:
     ) -> None:  # fmt: skip
         row = what.row
         if row.act == "resolved":
-            await tables.take_back(connection, listener.id, row.tenant, row.finding, OVER)
-            if not await tables.was_told(connection, listener.id, row.tenant, row.finding, row.id):
-                await tables.mute(connection, listener.id, row.id, OVER)
+            await messages.take_back(connection, listener.id, row.tenant, row.finding, OVER)
+            if not await messages.was_told(connection, listener.id, row.tenant, row.finding, row.id):
+                await messages.mute(connection, listener.id, row.id, OVER)
                 return
         elif why := await muted(connection, what, rules, quiet, now):
-            await tables.mute(connection, listener.id, row.id, why)
+            await messages.mute(connection, listener.id, row.id, why)
             return
         await put(connection, listener, what, rule, rules, now)
 
@@ -130,7 +132,7 @@ class Router:
         self, connection: Connection, tenant: str, rules: Rules, listeners: list[Subscription]
     ) -> None:
         """Too many at once is a bad import or a bad rule: hold everything, and tell the administrators."""
-        n = await tables.messages_lately(connection, tenant, 60)
+        n = await messages.messages_lately(connection, tenant, 60)
         if n <= rules.raises_a_minute or await tables.is_held(connection, tenant):
             return
         reason = f"{n} messages within a minute, {rules.raises_a_minute} are allowed"
@@ -139,7 +141,7 @@ class Router:
         for one in listeners:
             if one.role == ADMINISTRATORS and one.kind in PUSHED:
                 now = datetime.now(UTC)
-                await tables.new_message(connection, one, NOTICE, NOTICE, "critical", now, why=NOTICE, note=reason)
+                await messages.new_message(connection, one, NOTICE, NOTICE, "critical", now, why=NOTICE, note=reason)
 
 
 async def muted(
@@ -154,7 +156,7 @@ async def muted(
         return f"{what.department} is closed today"
     for one in rules.inhibit:
         if what.kind in one.mutes and what.case is not None:
-            found = await tables.raised_of_case(connection, row.tenant, row.patient, what.case)
+            found = await messages.raised_of_case(connection, row.tenant, row.patient, what.case)
             for kind, level in found:
                 if kind in one.by and (one.from_level is None or (level or "") >= one.from_level):
                     return f"{kind} of the same case speaks for it"
@@ -177,24 +179,24 @@ async def put(
         group = "digest"
     if why != "raised":
         group = f"{why}|{row.finding}"
-    message = await tables.open_group(connection, listener.id, group, row.patient)
+    message = await messages.open_group(connection, listener.id, group, row.patient)
     if message is None:
         at, note = now + (rule.wait if row.act == "raised" and why == "raised" else timedelta()), None
-        if rule.interval and (last := await tables.last_of_group(connection, listener.id, group)) is not None:
+        if rule.interval and (last := await messages.last_of_group(connection, listener.id, group)) is not None:
             at = max(at, last + rule.interval)
         if listener.digest is not None:
             at = next_time(time.fromisoformat(listener.digest), Hours.of(listener.hours), now)
         at = allowed(hours, at)
         if (budget := rules.budgets.get(listener.role)) is not None:
             today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-            if await tables.messages_since(connection, row.tenant, listener.role, today) >= budget:
+            if await messages.messages_since(connection, row.tenant, listener.role, today) >= budget:
                 at = allowed(hours, max(at, today + timedelta(days=1)))
                 note = f"put off: over the budget of {budget} messages a day"
-        message = await tables.new_message(
+        message = await messages.new_message(
             connection, listener, rule.id, group, severity, at, why=row.act if why == "raised" else why,
             held=await tables.is_held(connection, row.tenant), note=note,
         )  # fmt: skip
-    await tables.put_in(connection, message, row.id, listener.id, row.patient, severity)
+    await messages.put_in(connection, message, row.id, listener.id, row.patient, severity)
 
 
 def hours_of(listener: Subscription, rule: Rule) -> Hours | None:
@@ -205,7 +207,7 @@ def hours_of(listener: Subscription, rule: Rule) -> Hours | None:
 async def hold(connection: Connection, by: str, reason: str, at: datetime) -> None:
     """The brake: what is not sent yet waits until somebody releases or drops it."""
     await tables.set_setting(connection, "brake", {"by": by, "reason": reason, "at": at.isoformat()})
-    await tables.hold_waiting(connection)
+    await messages.hold_waiting(connection)
 
 
 async def remind(pool: Pool, router: Router, now: datetime) -> int:
@@ -218,8 +220,8 @@ async def remind(pool: Pool, router: Router, now: datetime) -> int:
         listeners = [one for one in await tables.subscriptions(connection) if one.state != "disabled"]
         if not listeners:
             return 0
-        repeated = await tables.repeated(connection)
-        for row in await tables.unanswered_alerts(connection):
+        repeated = await messages.repeated(connection)
+        for row in await messages.unanswered_alerts(connection):
             async with connection.transaction():
                 n += await _remind(connection, rules, listeners, row, repeated, now)
         if n:
@@ -243,7 +245,7 @@ async def _remind(
         if why is None or await muted(connection, what, rules, {}, now):
             continue
         kind = f"repeat {times + 1} {one.id}" if why == "repeated" else f"escalate {one.id}"
-        if await tables.remember(connection, row["tenant"], row["finding"], row["n"], kind):
+        if await messages.remember(connection, row["tenant"], row["finding"], row["n"], kind):
             await put(connection, one, what, rule, rules, now, why=why)
             n += 1
     return n

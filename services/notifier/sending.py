@@ -17,13 +17,15 @@ import orjson
 import structlog
 
 from services import tables_alerts as tables
+from services import tables_messages as messages
 from services.bells import listening
 from services.notifier.routing import AT_ONCE, PUSHED, Router, remind
 from services.notifier.webhooks import Answer, post, signed
 from services.notifier.words import body, text, title
 from services.notifier.words import thin as thin_alert
 from services.tables import TRANSIENT, Pool, still_wanted
-from services.tables_alerts import Message, Subscription
+from services.tables_alerts import Subscription
+from services.tables_messages import Message
 from services.tracing import span
 
 SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400))
@@ -205,7 +207,7 @@ class Sender:
                         one = next((s for s in await tables.subscriptions(connection) if s.id == number), None)
                         allowed = frozenset(await tables.setting(connection, "allowed_hosts") or ())
                         taken = (
-                            await tables.claim_messages(connection, number, free)
+                            await messages.claim_messages(connection, number, free)
                             if one is not None and one.state == "active" and free
                             else []
                         )
@@ -256,15 +258,15 @@ class Sender:
     async def _note(self, one: Subscription, message: Message, answer: Answer, seconds: float) -> None:
         now = datetime.now(UTC)
         async with self.pool.acquire() as connection, connection.transaction():
-            await tables.note_health(connection, one.id, works=answer.ok)
+            await messages.note_health(connection, one.id, works=answer.ok)
             if answer.ok:
                 self.delivered += 1
-                await tables.note_attempt(connection, message.id, "delivered", answer.text, seconds, None)
+                await messages.note_attempt(connection, message.id, "delivered", answer.text, seconds, None)
                 return
             self.failed += 1
             again = None if answer.gone else next_try(message.attempts, answer, now)
             state = "waiting" if again is not None else "failed"
-            await tables.note_attempt(connection, message.id, state, answer.text, seconds, again)
+            await messages.note_attempt(connection, message.id, state, answer.text, seconds, again)
             if answer.gone:
                 await tables.set_state(connection, one.id, "disabled", "it answered 410: gone")
             elif again is None:

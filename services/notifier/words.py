@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from services.tables_alerts import Message
+from services.tables_messages import Message
 
 MOST_BYTES = 19_000
 MOST_LINES = 60

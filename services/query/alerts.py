@@ -16,6 +16,7 @@ from events.alerts import Severity
 from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
+from services import tables_messages as messages
 from services.bells import Bells
 from services.cursors import cursor_of, key_of
 from services.guests import Problem
@@ -136,7 +137,7 @@ def router(door: Door, bells: Bells) -> APIRouter:
     ) -> Response:
         who = await door.let_in(request, whole=True)
         async with door.pool.acquire() as connection:
-            return answer(request, {"deliveries": await tables.deliveries(connection, who.tenant, state)})
+            return answer(request, {"deliveries": await messages.deliveries(connection, who.tenant, state)})
 
     @routes.get("/v1/alerts/quality", summary="Each rule's share of useful alerts, by department and month")
     async def quality(request: Request) -> Response:

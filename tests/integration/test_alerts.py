@@ -16,6 +16,7 @@ import pytest
 
 from services import acting
 from services import tables_alerts as tables
+from services import tables_messages as messages
 from services.log import LogWriter
 from services.notifier import sending, webhooks, words
 from services.notifier.routing import Router, hold, remind
@@ -82,7 +83,7 @@ async def say(line: Line, *facts: Said) -> None:
 
 async def deliveries(line: Line, state: str | None = None) -> list[dict[str, object]]:
     async with line.pool.acquire() as connection:
-        return await tables.deliveries(connection, None, state)
+        return await messages.deliveries(connection, None, state)
 
 
 async def test_an_alert_arrives_signed_once_and_says_no_word_of_a_patient(line: Line) -> None:
@@ -227,7 +228,7 @@ async def test_of_what_was_dropped_nobody_is_told_that_it_is_over(line: Line) ->
         await say(line, *bounced("p1"))
         await until(lambda: _done(line, 1, "held"))
         async with line.pool.acquire() as connection:
-            assert await tables.release_held(connection, None, send=False) == 1
+            assert await messages.release_held(connection, None, send=False) == 1
         closed = said("case.closed", case="c-p1", reason="answered").of("p1", "default")
         await say(line, closed.on(MONDAY + timedelta(days=1)))
 
@@ -244,7 +245,7 @@ async def test_a_message_that_was_to_speak_of_somebody_erased_is_not_sent_empty(
         await until(lambda: _done(line, 2, "held"))
         await say(line, said("patient.erased").of("p1", "default").on(MONDAY + timedelta(days=1)))
         async with line.pool.acquire() as connection:
-            assert await tables.release_held(connection, None, send=True) == 1
+            assert await messages.release_held(connection, None, send=True) == 1
         await until(lambda: len(receiver.taken) == 1)
         assert [row["last_answer"] for row in await deliveries(line, "dropped")] == ["erased"]
     assert receiver.taken[0].body["data"]["alerts"][0]["patient"] == "p2"
@@ -316,7 +317,7 @@ async def test_the_brake_holds_by_hand_and_lets_go(line: Line) -> None:
         await say(line, *bounced("p1"))
         await until(lambda: _done(line, 1, "held"))
         async with line.pool.acquire() as connection:
-            assert await tables.release_held(connection, None, send=True) == 1
+            assert await messages.release_held(connection, None, send=True) == 1
 
         await until(lambda: len(receiver.taken) == 1)
 
@@ -343,7 +344,7 @@ async def test_an_establishment_released_leaves_the_others_held(line: Line) -> N
             await say(line, *bounced("p1"), *(replace(fact, tenant="south") for fact in bounced("p2")))
             await until(lambda: _done(line, 2, "held"))
             async with line.pool.acquire() as connection:
-                assert await tables.release_held(connection, "default", send=True) == 1
+                assert await messages.release_held(connection, "default", send=True) == 1
                 assert await tables.is_held(connection, "south")
             await until(lambda: len(receiver.taken) == 1)
             await say(line, *bounced("p3"), *(replace(fact, tenant="south") for fact in bounced("p4")))
@@ -351,7 +352,7 @@ async def test_an_establishment_released_leaves_the_others_held(line: Line) -> N
             assert len(await deliveries(line, "held")) == 2
             assert other.taken == []
             async with line.pool.acquire() as connection:
-                assert await tables.release_held(connection, "south", send=True) == 2
+                assert await messages.release_held(connection, "south", send=True) == 2
                 assert not await tables.is_held(connection, "south")
             await until(lambda: len(other.taken) == 2)
 
@@ -383,7 +384,7 @@ async def test_everybody_is_reminded_in_their_own_time(line: Line) -> None:
                 await connection.execute(
                     "update parcours.announced set said_at = said_at - interval '2 hours', raised_at = null"
                 )
-                await tables.remember(connection, "default", row["alert"], row["n"], "repeat 1 s1")
+                await messages.remember(connection, "default", row["alert"], row["n"], "repeat 1 s1")
             assert await remind(line.pool, sender.router, datetime.now(UTC)) == 1
             await until(lambda: len(second.taken) == 2)
     assert len(first.taken) == 1
@@ -428,7 +429,7 @@ async def test_what_cannot_be_made_a_message_fails_in_its_time_and_holds_nothing
 
 def test_a_title_is_one_line_whatever_a_department_is_called() -> None:
     alert = {"title": "A case is bounced", "patient": "p1", "department": "A\r\nBcc: everybody@example.org"}
-    message = tables.Message(1, "m", "all", "high", "escalated", 1, ())
+    message = messages.Message(1, "m", "all", "high", "escalated", 1, ())
     assert (
         words.title(message, "en", [alert])
         == "Nobody has taken this on: A case is bounced · A Bcc: everybody@example.org"

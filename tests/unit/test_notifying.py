@@ -8,7 +8,7 @@ import pytest
 from services.notifier.hours import Hours, InvalidHours, after, next_time
 from services.notifier.rules import InvalidRules, default_text, read_rules
 from services.notifier.words import MOST_BYTES, body, text
-from services.tables_alerts import Message
+from services.tables_messages import Message
 
 OFFICE = Hours.of({"zone": "Europe/Paris", "country": "FR", "from": "08:00", "to": "18:00"})
 RULE = 'version = "1"\n[[rule]]\nid = "a"\nfindings = ["bounced_case"]\n'
