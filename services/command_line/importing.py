@@ -10,12 +10,28 @@ import typer
 
 from events.envelope import TENANT
 from services.command_line.facts import Wait, progress, send
-from services.command_line.showing import AsJson, Exit, Home, Problem, err, fail, here, out, plainly, print_json, run
+from services.command_line.showing import (
+    AsJson,
+    Exit,
+    Home,
+    Lang,
+    Problem,
+    err,
+    fail,
+    here,
+    out,
+    plainly,
+    print_json,
+    run,
+)
+from services.command_line.showing import chosen as language_of
+from services.importer import words
 from services.importer.files import Format, Source, examined
 from services.importer.importing import SAMPLES, Importing, Report, jsonl_facts, started
 from services.importer.mapping import BadMap, Map, described, read_map, settled
 from services.importer.rows import columns, rows
 from services.importer.times import SwapCheck, TimeReader, joined, time_reader
+from services.importer.words import counted, spoken
 
 FORMATS = ("xes", "csv", "jsonl")
 
@@ -74,12 +90,14 @@ def import_files(
         bool, typer.Option("--as-lived", help="Play history as it was lived: recorded when it happened.")
     ] = False,
     wait: Wait = False,
+    lang: Lang = "en",
     as_json: AsJson = False,
 ) -> None:
     """Turn an event log into facts and publish them; importing twice changes nothing.
 
     Example: parcours import log.xes.gz --department org:resource --as-lived --wait
     """
+    language = language_of(lang)
     if kind is not None and kind not in FORMATS:
         fail(f"--format must be one of {', '.join(FORMATS)}, not {kind!r}", Exit.USAGE)
     if tenant is not None and not TENANT.fullmatch(tenant):
@@ -101,34 +119,38 @@ def import_files(
     except BadMap as wrong:
         fail(str(wrong), Exit.USAGE)
     chosen = chosen.model_copy(update={"ignore": (*chosen.ignore, *(ignore or ()))})
-    plans = [plan(file, cast("Format | None", kind), chosen, tenant, as_lived=as_lived) for file in files]
+    plans = [
+        plan(file, cast("Format | None", kind), chosen, tenant, as_lived=as_lived, language=language) for file in files
+    ]
     if to is not None:
         written = write_facts(to, plans)
-        tell(plans, as_json=as_json)
-        err.print(f"{written} facts written to {to}.", markup=False)
+        tell(plans, language, as_json=as_json)
+        err.print(
+            (f"{counted(written, 'fact')} written to {to}.", f"{counted(written, 'fait')} dans {to}.")[language],
+            markup=False,
+        )
     else:
         _, found = here(home)
         for one in plans:
             run(send(found, one.lines(), None, wait=wait))
-        tell(plans, as_json=as_json)
+        tell(plans, language, as_json=as_json)
     if any(one.report.unusable for one in plans) and not any(one.report.facts for one in plans):
         raise Problem("not one row could be used")
 
 
-def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as_lived: bool) -> Plan:
+def plan(
+    file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as_lived: bool, language: int = 0
+) -> Plan:
     """Read a file through, decide how its columns and times are read; nothing is published if that fails."""
     source = examined(file, kind)
-    err.print(source.described(), style="dim", markup=False)
+    err.print(spoken(source.described(), language), style="dim", markup=False)
     report = Report()
     if source.format == "jsonl":
         return Plan(source, None, tenant, as_lived, report)
     settled_map = settled(chosen, columns(source), file)
-    err.print(f"  columns: {described(settled_map)}", style="dim", markup=False)
+    err.print(f"  {('columns:', 'colonnes :')[language]} {described(settled_map)}", style="dim", markup=False)
     if settled_map.department is None:
-        report.warn(
-            "no column is the department, so nobody can be found sent from one to another: say --department NAME",
-            file.name,
-        )
+        report.warn(words.NO_DEPARTMENT, file.name)
     column = settled_map.time or ""
     with progress() as bar:
         task = bar.add_task("reading", total=None, rate="")
@@ -140,16 +162,11 @@ def plan(file: Path, kind: Format | None, chosen: Map, tenant: str | None, *, as
     if (suspicion := swapped(source, settled_map, times)) is not None:
         report.warn(suspicion, column)
     if times.doubtful:
-        report.warn(
-            f"{times.doubtful} dates can be read day first or month first; they were read {'day' if times.day_first else 'month'} first",
-            column,
-        )
+        report.warn(words.doubtful(times.doubtful, day_first=times.day_first), column)
     if times.without_clock:
-        report.warn(
-            f"{times.without_clock} times are days without a time of day (say --clock): read as midnight", column
-        )
+        report.warn(words.without_clock(times.without_clock), column)
     if times.without_zone and times.zone is None:
-        report.warn(f"{times.without_zone} times have no zone; they were read as UTC (say --zone)", column)
+        report.warn(words.without_zone(times.without_zone), column)
     importing = Importing(source, settled_map, times, tenant or "default", as_lived, started(), report)
     return Plan(source, importing, tenant, as_lived, report)
 
@@ -194,23 +211,33 @@ def write_facts(to: Path, plans: list[Plan]) -> int:
     return n
 
 
-def tell(plans: list[Plan], *, as_json: bool) -> None:
+def tell(plans: list[Plan], language: int = 0, *, as_json: bool) -> None:
     """What was made, what could not be used, what looks wrong."""
     if as_json:
         print_json({str(one.source.path): one.report.as_json() for one in plans})
         return
     for one in plans:
-        report = one.report
-        out.print(f"{one.source.path.name}: {report.rows} rows, {report.facts} facts.", markup=False)
+        report, name = one.report, one.source.path.name
+        made = (
+            f"{name}: {counted(report.rows, 'row')}, {counted(report.facts, 'fact')}.",
+            f"{name} : {counted(report.rows, 'ligne')}, {counted(report.facts, 'fait')}.",
+        )
+        out.print(made[language], markup=False)
         for reason, numbers in report.unusable.items():
-            err.print(
-                f"  not used: {reason}: {len(numbers)} rows ({_some(list(map(str, numbers)))})",
-                style="yellow",
-                markup=False,
+            what, n, some = spoken(reason, language), len(numbers), _some(list(map(str, numbers)), language)
+            several, lignes = counted(n, "row"), counted(n, "ligne")
+            told = f"  not used: {what}: {several} ({some})", f"  inutilisables : {what} : {lignes} ({some})"
+            err.print(told[language], style="yellow", markup=False)
+        for warning, where in report.warnings.items():
+            what, n, some = (
+                spoken(warning, language),
+                len(where),
+                _some([spoken(one, language) for one in where], language),
             )
-        for what, where in report.warnings.items():
-            err.print(f"  look at: {what}: {len(where)} ({_some(where)})", style="yellow", markup=False)
+            told = f"  look at: {what}: {n} ({some})", f"  à vérifier : {what} : {n} ({some})"
+            err.print(told[language], style="yellow", markup=False)
 
 
-def _some(where: list[str]) -> str:
-    return ", ".join(where[:SAMPLES]) + (f", … {len(where) - SAMPLES} more" if len(where) > SAMPLES else "")
+def _some(where: list[str], language: int) -> str:
+    left = len(where) - SAMPLES
+    return ", ".join(where[:SAMPLES]) + ((f", … {left} more", f", … et {left} autres")[language] if left > 0 else "")

@@ -13,6 +13,7 @@ from services.command_line.importing import plan
 from services.command_line.instance import PolicyFile, read_policy
 from services.command_line.showing import Exit, Lang, chosen, err, fail, out, plainly
 from services.importer.mapping import BadMap, read_map
+from services.importer.words import counted, spoken
 from services.report.page import Language, page
 
 
@@ -49,17 +50,24 @@ def report(
         except BadMap as wrong:
             fail(str(wrong), Exit.USAGE)
         columns = columns.model_copy(update={"ignore": (*columns.ignore, *(ignore or ()))})
-        one = plan(file, None, columns, None, as_lived=True)
+        language = chosen(lang)
+        one = plan(file, None, columns, None, as_lived=True, language=language)
         log = Log(read_policy(policy_file) or Policy())
         for raw in one.lines():
             log.add(decoded(raw))
         found = result(log)
         for what, where in one.report.warnings.items():
-            err.print(f"look at: {what}: {len(where)}", style="yellow", markup=False)
+            told = f"look at: {what}: {len(where)}", f"à vérifier : {spoken(what, language)} : {len(where)}"
+            err.print(told[language], style="yellow", markup=False)
         for reason, numbers in one.report.unusable.items():
-            err.print(f"not used: {reason}: {len(numbers)} rows", style="yellow", markup=False)
+            lines = (
+                f"not used: {reason}: {counted(len(numbers), 'row')}",
+                f"inutilisables : {spoken(reason, language)} : {counted(len(numbers), 'ligne')}",
+            )
+            err.print(lines[language], style="yellow", markup=False)
     to.write_text(page(found, file.name, cast("Language", lang)), encoding="utf-8")
-    out.print(f"{to}: {len(found['cases'])} cases.", markup=False)
+    n = len(found["cases"])
+    out.print((f"{to}: {counted(n, 'case')}.", f"{to} : {counted(n, 'dossier')}.")[lang == "fr"], markup=False)
 
 
 def _result(file: Path) -> Row | None:

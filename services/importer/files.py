@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from services.importer.encodings import Letters, marked
+from services.importer.words import Both
 from services.publishing import BadFile
 
 Format = Literal["xes", "csv", "jsonl"]
@@ -31,12 +32,21 @@ class Source:
     delimiter: str
     lost: int = 0
 
-    def described(self) -> str:
+    def described(self) -> Both:
         """One line about what was detected."""
-        text = f"{self.path.name}: {self.format.upper()}, {self.encoding}"
+        kind, name = f"{self.format.upper()}, {self.encoding}", self.path.name
+        lost = Both("", "")
         if self.lost:
-            text += f" ({self.lost} characters that are not, read as \ufffd)"
-        return f"{text}, columns separated by {self.delimiter!r}" if self.format == "csv" else text
+            lost = Both(
+                f" ({self.lost} characters that are not, read as \ufffd)",
+                f" ({self.lost} caractères qui n'en sont pas, lus comme \ufffd)",
+            )
+        found = Both(f"{name}: {kind}{lost}", f"{name} : {kind}{lost.fr}")
+        if self.format != "csv":
+            return found
+        return Both(
+            f"{found}, columns separated by {self.delimiter!r}", f"{found.fr}, colonnes séparées par {self.delimiter!r}"
+        )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import orjson
 
 from events.catalogue import decoded
 from events.envelope import Refused, parsed, written
+from services.importer import words
 from services.importer.files import Source, opened
 from services.importer.mapping import ClaimMap, Map
 from services.importer.rows import Row, rows
@@ -66,9 +67,7 @@ class Importing:
         for row in rows(self.source):
             self.report.rows += 1
             if not row.fits:
-                self.report.warn(
-                    "more or fewer cells than the header has (a quote that is not closed?)", f"row {row.number}"
-                )
+                self.report.warn(words.CELLS, words.row(row.number))
             case = self._cell(row, self.chosen.case).strip()
             if not self._usable_case(case, row):
                 continue
@@ -78,23 +77,21 @@ class Importing:
             try:
                 at = self.times.read(joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock)))
             except ValueError as wrong:
-                self.report.refuse(str(wrong), row.number)
+                self.report.refuse(wrong.args[0], row.number)
                 continue
             if case in last and at < last[case]:
-                self.report.warn(
-                    "dates run backwards inside a case (are day and month swapped?)", f"row {row.number}, case {case}"
-                )
+                self.report.warn(words.BACKWARDS, words.row_of_case(row.number, case))
             last[case] = at
             yield at, self._act(row, case, at)
 
     def _usable_case(self, case: str, row: Row) -> bool:
         if not case:
-            self.report.refuse("no case", row.number)
+            self.report.refuse(words.NO_CASE, row.number)
         elif len(case) > LONGEST:
-            self.report.refuse(f"a case longer than {LONGEST} characters", row.number)
+            self.report.refuse(words.longer_case(LONGEST), row.number)
         else:
             if case == "NA":
-                self.report.warn("the case is literally NA (was it empty?)", f"row {row.number}")
+                self.report.warn(words.NOT_APPLICABLE, words.row(row.number))
             return True
         return False
 
@@ -114,10 +111,7 @@ class Importing:
         department, actor = self._value(row, self.chosen.department), self._value(row, self.chosen.actor)
         if department is not None:
             if department in ("EMPTY", "?", "UNKNOWN", "NULL", "N/A"):
-                self.report.warn(
-                    f"the department is literally {department} (say --ignore {department} if it means none)",
-                    f"row {row.number}",
-                )
+                self.report.warn(words.literally(department), words.row(row.number))
             data["department"] = department[:LONGEST]
         if (activity := self._value(row, self.chosen.activity)) is not None:
             data["activity"] = activity
@@ -134,7 +128,7 @@ class Importing:
         try:
             at = self.times.read(self._cell(row, claim.registered_at))
         except ValueError:
-            self.report.warn("no claim: the case has no time of registration", f"case {case}")
+            self.report.warn(words.NO_CLAIM, words.case(case))
             return
         subject = self._subject(row, case)
         yield (
@@ -149,10 +143,10 @@ class Importing:
         try:
             until = self.times.read(answered)
         except ValueError:
-            self.report.warn("no answer: its time cannot be read", f"case {case}")
+            self.report.warn(words.NO_ANSWER, words.case(case))
             return
         if until < at:
-            self.report.warn("the answer lies before the claim: it is none", f"case {case}")
+            self.report.warn(words.EARLY_ANSWER, words.case(case))
         data = {"claim": case, "actor": {"kind": "human"}}
         yield until, self._fact("claim.answered", subject, until, data, self._claim_id(row, "answered"))
 
@@ -165,7 +159,7 @@ class Importing:
             try:
                 data["due_at"] = self.times.moment(due)
             except ValueError:
-                self.report.warn("no deadline of its own: it cannot be read", f"case {case}")
+                self.report.warn(words.NO_DEADLINE, words.case(case))
         if claim.jurisdiction is not None:
             data["jurisdiction"] = claim.jurisdiction
         if claim.department is not None:

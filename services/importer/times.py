@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from events.envelope import written
 from events.times import FIRST_YEAR, LAST_YEAR
+from services.importer import words
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T](\d{1,2}):(\d\d)(?::(\d\d))?)?")
@@ -39,11 +40,11 @@ class TimeReader:
         text = text.strip()
         found = _iso(text) if ISO.match(text) else _numeric(text, day_first=self.day_first)
         if found is None:
-            raise ValueError("not a time")
+            raise ValueError(words.NOT_A_TIME)
         if found.tzinfo is None:
             found = found.replace(tzinfo=self.zone or UTC)
         if not FIRST_YEAR <= found.year <= LAST_YEAR:
-            raise ValueError(f"a time outside {FIRST_YEAR} to {LAST_YEAR}")
+            raise ValueError(words.outside(FIRST_YEAR, LAST_YEAR))
         return found.astimezone(UTC)
 
     def moment(self, text: str) -> str:
@@ -129,6 +130,4 @@ class SwapCheck:
         if len(long) < 5 or undone * 2 > as_is:
             return None
         days, fewer = as_is / len(long) / 86400, undone / len(long) / 86400
-        return (
-            f"day and month look swapped: cases last {days:.0f} days on average, {fewer:.0f} if they are swapped back"
-        )
+        return words.swapped(days, fewer)

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from services.command_line.importing import Plan, plan
+from services.command_line.importing import Plan, plan, tell
 from services.importer.mapping import ClaimMap, Map
 from services.publishing import BadFile
 from tests.builders import lines, worked
@@ -291,3 +291,17 @@ def test_a_deadline_without_a_time_of_day_is_that_whole_day_and_one_that_is_none
     assert registered.get("due_at") == due  # type: ignore[attr-defined]
     assert len(facts) == 2
     assert ("no deadline of its own: it cannot be read" in plan.report.warnings) == (due is None)
+
+
+def test_what_an_import_saw_is_said_in_french_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = brought(tmp_path, "journal.csv", "dossier;date;service\nNA;2026-03-02;A\n;2026-03-02;A\nc1;hier;A\n")
+    one = plan(path, None, Map(), None, as_lived=False, language=1)
+    assert len(list(one.lines())) == 1
+    tell([one], 1, as_json=False)
+    said = capsys.readouterr()
+    assert "journal.csv : 3 lignes, 1 fait." in said.out
+    for sentence in (
+        "colonnes séparées par ';'", "colonnes : case = dossier", "inutilisables : pas de dossier : 1 ligne (2)",
+        "inutilisables : pas une date : 1 ligne (3)", "à vérifier : le dossier s'appelle NA à la lettre (était-il vide ?) : 1 (ligne 1)",
+    ):  # fmt: skip
+        assert sentence in " ".join(said.err.split()), sentence

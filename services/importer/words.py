@@ -1,0 +1,120 @@
+"""What an importer has to say, in both languages."""
+
+from typing import Self
+
+
+class Both(str):
+    """A text in English that knows itself in French: a key, and a sentence for whoever reads it."""
+
+    __slots__ = ("fr",)
+    fr: str
+
+    def __new__(cls, en: str, fr: str) -> Self:
+        made = super().__new__(cls, en)
+        made.fr = fr
+        return made
+
+
+def spoken(text: str, language: int) -> str:
+    """A text in English (0) or French (1), where it is known in French."""
+    return text.fr if language and isinstance(text, Both) else str(text)
+
+
+def counted(n: int, noun: str) -> str:
+    """So many of something, in either language: none is one in French, and more than one in English."""
+    is_many = n > 1 or (n == 0 and noun in ("row", "fact", "case"))
+    return f"{n} {noun}s" if is_many else f"{n} {noun}"
+
+
+def row(number: int) -> Both:
+    """Where something is."""
+    return Both(f"row {number}", f"ligne {number}")
+
+
+def case(name: str) -> Both:
+    """Where something is."""
+    return Both(f"case {name}", f"dossier {name}")
+
+
+def row_of_case(number: int, name: str) -> Both:
+    """Where something is."""
+    return Both(f"row {number}, case {name}", f"ligne {number}, dossier {name}")
+
+
+CELLS = Both(
+    "more or fewer cells than the header has (a quote that is not closed?)",
+    "plus ou moins de cellules que l'en-tête (un guillemet qui n'est pas fermé ?)",
+)
+BACKWARDS = Both(
+    "dates run backwards inside a case (are day and month swapped?)",
+    "les dates reculent dans un même dossier (jour et mois inversés ?)",
+)
+NO_CASE = Both("no case", "pas de dossier")
+NOT_APPLICABLE = Both(
+    "the case is literally NA (was it empty?)", "le dossier s'appelle NA à la lettre (était-il vide ?)"
+)
+NO_CLAIM = Both(
+    "no claim: the case has no time of registration", "pas de réclamation : le dossier n'a pas de date d'enregistrement"
+)
+NO_ANSWER = Both("no answer: its time cannot be read", "pas de réponse : sa date est illisible")
+EARLY_ANSWER = Both(
+    "the answer lies before the claim: it is none",
+    "la réponse précède la réclamation : ce n'en est pas une",
+)
+NO_DEADLINE = Both("no deadline of its own: it cannot be read", "pas d'échéance propre : elle est illisible")
+NO_DEPARTMENT = Both(
+    "no column is the department, so nobody can be found sent from one to another: say --department NAME",
+    "aucune colonne n'est le service : on ne peut voir personne renvoyé de l'un à l'autre ; indiquez --department NOM",
+)
+NOT_A_TIME = Both("not a time", "pas une date")
+
+
+def longer_case(longest: int) -> Both:
+    """A case that is no case."""
+    return Both(f"a case longer than {longest} characters", f"un dossier de plus de {longest} caractères")
+
+
+def literally(department: str) -> Both:
+    """A department that may be none."""
+    return Both(
+        f"the department is literally {department} (say --ignore {department} if it means none)",
+        f"le service s'appelle {department} à la lettre (indiquez --ignore {department} si cela veut dire aucun)",
+    )
+
+
+def outside(first: int, last: int) -> Both:
+    """A time that no clock has."""
+    return Both(f"a time outside {first} to {last}", f"une date hors de {first} à {last}")
+
+
+def doubtful(n: int, *, day_first: bool) -> Both:
+    """Dates that can be read in two ways."""
+    first = ("day", "le jour") if day_first else ("month", "le mois")
+    return Both(
+        f"{n} dates can be read day first or month first; they were read {first[0]} first",
+        f"{n} dates se lisent jour ou mois en premier ; elles ont été lues {first[1]} en premier",
+    )
+
+
+def without_clock(n: int) -> Both:
+    """Days that were to be times."""
+    return Both(
+        f"{n} times are days without a time of day (say --clock): read as midnight",
+        f"{n} dates n'ont pas d'heure (indiquez --clock) : lues comme minuit",
+    )
+
+
+def without_zone(n: int) -> Both:
+    """Times of which nobody says where."""
+    return Both(
+        f"{n} times have no zone; they were read as UTC (say --zone)",
+        f"{n} dates n'ont pas de fuseau ; elles ont été lues en UTC (indiquez --zone)",
+    )
+
+
+def swapped(days: float, fewer: float) -> Both:
+    """A spreadsheet that has swapped day and month."""
+    return Both(
+        f"day and month look swapped: cases last {days:.0f} days on average, {fewer:.0f} if they are swapped back",
+        f"jour et mois semblent inversés : les dossiers durent {days:.0f} jours en moyenne, {fewer:.0f} si on les remet à l'endroit",
+    )
