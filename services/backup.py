@@ -57,7 +57,8 @@ async def back_up(one: Place, folder: Path, step: Step) -> dict[str, int]:
 def _make(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise NotRestored(f"{folder} is not empty: a backup never overwrites one. Name a new folder.")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # also one that was there: what patients said is in it, and what opens the console
 
 
 async def put_back(one: Place, folder: Path, step: Step) -> dict[str, int]:

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 from deploy.embedded import kafka_server, postgres_server
 from deploy.embedded.server_process import EmbeddedServerError, is_taken, pick_ports, write_whole
 from projections.policy import Policy
+from services import tables_generations as saved
 from services.clock.app import Clock
 from services.console.app import add_console, console_key
 from services.http_guard import GuardedProtocol
@@ -32,7 +33,7 @@ from services.intake.in_force import InForce
 from services.log import Gathering, LogWriter, ensure_topics
 from services.notifier.relay import Relay
 from services.notifier.sending import Sender, ways
-from services.projector.rebuild import Rebuilding, rebuild
+from services.projector.rebuild import Rebuilding, rebuild, room_for_another
 from services.query.app import add_query
 from services.settings import ALERTS, EVENTS, Settings
 from services.straight import Straight
@@ -44,6 +45,8 @@ from services.tables import (
     connected,
     ensure_base,
     ensure_generation,
+    fold_version,
+    generations,
     open_pool,
 )
 from services.telemetry import beat_for_ever
@@ -141,6 +144,7 @@ class Child:
 
     def start(self) -> None:
         """In a session of its own: Ctrl-C reaches us, and we stop it in our order."""
+        self.log.touch(mode=0o600)
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command,
@@ -240,9 +244,25 @@ async def prepare(one: Settings, servers: Servers, policy: Policy | None, *, clo
     pool = await open_pool(servers.postgres_url, "rebuild")
     try:
         again = Rebuilding(servers.kafka_address, pool, EVENTS, clock_rule, lambda _done, _of: None)
-        return await rebuild(again, before.policy if before else Policy())
+        if is_begun := await _left_over(pool, fold_version(before.policy if before else Policy())):
+            log.warning("an earlier start was interrupted in it: going on from there")
+        elif one.postgres is None:
+            await room_for_another(again, one.home)
+        return await rebuild(again, None, resume=is_begun)
     finally:
         await pool.close()
+
+
+async def _left_over(pool: Pool, version: str) -> bool:
+    """Whether tables of this very version were begun and not finished; what else was begun is of no use to anybody any more."""
+    async with pool.acquire() as connection:
+        begun = {made.id: made.fold_version for made in await generations(connection)}
+        for number in await saved.unfinished(connection, aside=True):
+            await saved.remove(connection, number)
+        for number in (numbers := await saved.unfinished(connection)):
+            if begun[number] != version or number != numbers[-1]:
+                await saved.remove(connection, number)
+    return bool(numbers) and begun[numbers[-1]] == version
 
 
 @asynccontextmanager

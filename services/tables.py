@@ -79,12 +79,14 @@ def still_wanted() -> None:
 
 @cache
 def code_version() -> str:
-    """A hash of everything that decides what the tables hold: the folds, the facts, the holidays."""
+    """A hash of everything that decides what the tables hold: the folds, the facts, the holidays, the columns."""
     digest = hashlib.sha256(metadata.version("holidays").encode())
     for package in ("events", "projections"):
         root = Path(str(resources.files(package)))
         for path in sorted([*root.rglob("*.py"), *root.rglob("*.toml")]):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    for name in ("generation", "generation_timeline", "generation_indexes"):
+        digest.update(sql(name).encode())
     return digest.hexdigest()[:16]
 
 
@@ -184,16 +186,16 @@ async def generations(connection: Connection) -> list[Generation]:
 
 
 async def create_generation(
-    connection: Connection, chosen: Policy, topic: str, partitions: int, *, active: bool
+    connection: Connection, chosen: Policy, topic: str, partitions: int, *, active: bool, aside: bool = False
 ) -> Generation:
-    """A new, empty generation; with its indexes and the views on it when it is to be active at once."""
+    """A new, empty generation; with its indexes and the views on it when it is to be active at once. `aside`: only to be compared."""
     async with connection.transaction():
         number = await connection.fetchval("select coalesce(max(id), 0) + 1 from parcours.generation")
         made = Generation(number, fold_version(chosen), chosen, "active" if active else "building")
         await connection.execute(sql("generation", made.schema))
         await connection.execute(
-            "insert into parcours.generation (id, fold_version, policy, state) values ($1, $2, $3, $4)",
-            made.id, made.fold_version, chosen.model_dump(mode="json", exclude_defaults=True), made.state,
+            "insert into parcours.generation (id, fold_version, policy, state, is_aside) values ($1, $2, $3, $4, $5)",
+            made.id, made.fold_version, chosen.model_dump(mode="json", exclude_defaults=True), made.state, aside,
         )  # fmt: skip
         await connection.executemany(
             f"insert into {made.schema}.checkpoint (topic, partition, next_offset) values ($1, $2, 0)",

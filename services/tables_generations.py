@@ -78,6 +78,24 @@ async def reopen(connection: Connection, before: Generation) -> None:
     await connection.execute("update parcours.generation set state = 'building' where id = $1", before.id)
 
 
+async def unfinished(connection: Connection, *, aside: bool = False) -> list[int]:
+    """Generations whose building was interrupted, or is under way: of rebuilds, or those made `aside` to be compared."""
+    rows = await connection.fetch(
+        "select id from parcours.generation where state = 'building' and is_aside = $1 order by id", aside
+    )
+    return [row["id"] for row in rows]
+
+
+async def size(connection: Connection, schema: str) -> int:
+    """How many bytes the tables of a generation take, indexes included."""
+    found: int = await connection.fetchval(
+        "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c"
+        " join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relkind = 'r'",
+        schema,
+    )
+    return found
+
+
 async def state_of(connection: Connection, number: int) -> str | None:
     """building, active or old; None for a generation that is not there."""
     found: str | None = await connection.fetchval("select state from parcours.generation where id = $1", number)

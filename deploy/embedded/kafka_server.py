@@ -145,6 +145,7 @@ def start_node(folder: Path, prepared: "Prepared", node: int, cluster: str, more
 def _launch(
     folder: Path, prepared: "Prepared", learning: list[str], more: Mapping[str, object] | None = None
 ) -> KafkaServer:
+    folder.chmod(0o700)  # the log holds what patients said
     port, controller_port = _ports(folder)
     settings = folder / "server.properties"
     write_whole(settings, _properties(folder, port, controller_port, more))

@@ -26,6 +26,7 @@ create table if not exists parcours.generation (
     state text not null check (state in ('building', 'active', 'old')),
     created_at timestamptz not null default now()
 );
+alter table parcours.generation add column if not exists is_aside boolean not null default false;
 create unique index if not exists one_active_generation on parcours.generation ((true)) where state = 'active';
 
 -- What was said of a finding belongs to no generation, and never disappears.

@@ -15,6 +15,7 @@ from services.tables import TRANSIENT, Pool, still_wanted
 from services.ticks import tick
 
 EVERY = timedelta(minutes=15)
+SPACED = timedelta(seconds=2)
 LOOK = 1.0
 
 
@@ -48,8 +49,9 @@ class Clock:
         due = {number for number in range(self._partitions) if now - self.ticked.get(number, now - EVERY) >= EVERY}
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(
-                "select p.partition from parcours.patient p join parcours.checkpoint c using (partition)"
-                " where p.next_due_at <= $1 and (c.watermark is null or c.watermark < p.next_due_at) group by p.partition",
+                "select p.partition, max(p.next_due_at) as latest from parcours.patient p join parcours.checkpoint c using (partition)"
+                " where p.next_due_at > '-infinity' and p.next_due_at <= $1 and (c.watermark is null or c.watermark < p.next_due_at)"
+                " group by p.partition",
                 now,
             )
             told = await connection.fetchrow(
@@ -64,12 +66,13 @@ class Clock:
             )
         if told is not None:
             self._tell(told, now)
-        due |= {
-            row["partition"]
-            for row in rows
-            if now - self.ticked.get(row["partition"], now - EVERY) >= timedelta(seconds=2)
-        }
+        due |= {row["partition"] for row in rows if self._is_awaited(row["partition"], row["latest"], now)}
         await self.tick(due, now)
+
+    def _is_awaited(self, number: int, latest: datetime, now: datetime) -> bool:
+        """Whether a deadline has passed since the last tick. One is enough, however long nobody reads it: the log keeps them for ever."""
+        last = self.ticked.get(number)
+        return last is None or (last < latest and now - last >= SPACED)
 
     def _tell(self, told: Any, now: datetime) -> None:
         self._next.set(told["next"].timestamp() if told["next"] else 0)

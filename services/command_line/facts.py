@@ -140,14 +140,19 @@ def read_log(file: Path, policy: Policy) -> Log:
     """The facts of a file; what is no fact is counted, and stops nothing."""
     log = Log(policy)
     for line in lines(file):
-        try:
-            fact = decoded(line)
-            check(fact, policy)
-        except (Refused, UnknownJurisdiction):
-            log.parked.add(parked_digest(line))
-        else:
-            log.add(fact)
+        add(log, line)
     return log
+
+
+def add(log: Log, line: bytes) -> None:
+    """One line to a log: a fact, or counted as none."""
+    try:
+        fact = decoded(line)
+        check(fact, log.policy)
+    except (Refused, UnknownJurisdiction):
+        log.parked.add(parked_digest(line))
+    else:
+        log.add(fact)
 
 
 def folded(file: Path, policy: Policy, watermark: datetime | None) -> Row:

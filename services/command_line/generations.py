@@ -1,7 +1,6 @@
 """rebuild, verify, what-if, generations, rollback, drop: the tables made anew, and proved."""
 
 import os
-import shutil
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +9,15 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.progress import Progress
 
-from projections.policy import Policy
 from services.command_line.facts import progress
 from services.command_line.instance import PolicyFile, read_policy
 from services.command_line.showing import AsJson, Exit, Home, Problem, here, out, plainly, print_json, print_table, run
 from services.projector import rebuild as making
 from services.settings import EVENTS
-from services.tables import BEHIND, active_generation, connected, generations, open_pool
+from services.tables import BEHIND, connected, generations, open_pool
 from services.tables_alerts import set_setting
 
 T = TypeVar("T")
-ROOM = 1.3
 
 
 def register(app: typer.Typer) -> None:
@@ -58,13 +55,6 @@ def stepping(bar: Progress) -> making.Step:
     return step
 
 
-async def policy_now(one: making.Rebuilding) -> Policy:
-    """The policy in force."""
-    async with one.pool.acquire() as connection:
-        active = await active_generation(connection)
-    return active.policy if active else Policy()
-
-
 def rebuild(
     home: Home = None,
     policy_file: PolicyFile = None,
@@ -83,30 +73,11 @@ def rebuild(
 
     async def work(one: making.Rebuilding) -> int:
         if one_home.home.exists():
-            await _check_disk(one, one_home.home)
-        made = await making.rebuild(one, chosen or await policy_now(one), resume=resume, processes=processes)
+            await making.room_for_another(one, one_home.home)
+        made = await making.rebuild(one, chosen, resume=resume, processes=processes)
         return made.id
 
     out.print(f"Generation {run(working(home, work))} is in use.", markup=False)
-
-
-async def _check_disk(one: making.Rebuilding, home: Path) -> None:
-    """The new tables stand beside the old ones: is there room? Raises `Problem`. Unknown for a Postgres elsewhere."""
-    async with one.pool.acquire() as connection:
-        active = await active_generation(connection)
-        size = 0
-        if active is not None:
-            size = await connection.fetchval(
-                "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c"
-                " join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relkind = 'r'",
-                active.schema,
-            )
-    free = shutil.disk_usage(home).free
-    if free < size * ROOM:
-        raise Problem(
-            f"a rebuild needs about {size * ROOM / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in {home}. "
-            "Make room, or remove an old generation: parcours generations, parcours drop ID"
-        )
 
 
 def verify(home: Home = None, *, as_json: AsJson = False) -> None:

@@ -97,16 +97,22 @@ async def _up(one: Settings, options: Options) -> None:
                 f"Parcours is ready after {time.monotonic() - started:.1f} s: facts to {instance.api}/v1/events",
                 markup=False,
             )
-            link = await console_link(
-                instance.api, instance.servers.postgres_url, Visitor("admin", None, "admin", None)
-            )
-            out.print(f"Console (opens once, within the hour): {link}", markup=False, soft_wrap=True, highlight=False)
+            await _show_link(instance.api, instance.servers.postgres_url)
             out.print(
                 "Look: parcours status · parcours bounced · parcours claims   Stop: Ctrl-C, or parcours down",
                 markup=False,
             )
             await until_stopped()
             out.print("Stopping…")
+
+
+async def _show_link(api: str, postgres: str) -> None:
+    """A way into the console for whoever sits there; not into a file that others may read."""
+    if not sys.stdout.isatty():
+        out.print("The console: parcours console prints a link.", markup=False)
+        return
+    link = await console_link(api, postgres, Visitor("admin", None, "admin", None))
+    out.print(f"Console (opens once, within the hour): {link}", markup=False, soft_wrap=True, highlight=False)
 
 
 def _detach(one: Settings, port: int | None, policy_file: Path | None, projectors: int, *, no_clock: bool) -> None:
@@ -122,6 +128,7 @@ def _detach(one: Settings, port: int | None, policy_file: Path | None, projector
     one.home.mkdir(parents=True, exist_ok=True)
     log = one.home / "parcours.log"
     begun = log.stat().st_size if log.exists() else 0
+    log.touch(mode=0o600)
     with log.open("ab") as output:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -132,6 +139,7 @@ def _detach(one: Settings, port: int | None, policy_file: Path | None, projector
                 f"Parcours is ready: facts to {running(one)['api']}/v1/events. Stop it with: parcours down",
                 markup=False,
             )
+            run(_show_link(str(running(one)["api"]), str(running(one)["postgres"])))
             return
         time.sleep(0.05)
     with log.open("rb") as file:

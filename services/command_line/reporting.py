@@ -6,9 +6,9 @@ from typing import Annotated, Any, cast
 import orjson
 import typer
 
-from events.catalogue import decoded
 from projections.policy import Policy
 from projections.rows import Log, Row, result
+from services.command_line.facts import add
 from services.command_line.importing import plan
 from services.command_line.instance import PolicyFile, read_policy
 from services.command_line.showing import Exit, Lang, chosen, err, fail, out, plainly
@@ -54,7 +54,7 @@ def report(
         one = plan(file, None, columns, None, as_lived=True, language=language)
         log = Log(read_policy(policy_file) or Policy())
         for raw in one.lines():
-            log.add(decoded(raw))
+            add(log, raw)
         found = result(log)
         for what, where in one.report.warnings.items():
             told = f"look at: {what}: {len(where)}", f"à vérifier : {spoken(what, language)} : {len(where)}"

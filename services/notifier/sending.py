@@ -50,7 +50,11 @@ class Ways:
 def ways(link: str) -> Ways:
     """From the environment: PARCOURS_SMTP (smtp://user:password@host:587), PARCOURS_MAIL_FROM, PARCOURS_LINK."""
     client = httpx2.AsyncClient(
-        follow_redirects=False, trust_env=False, timeout=httpx2.Timeout(15.0), limits=httpx2.Limits(max_connections=256)
+        follow_redirects=False,
+        trust_env=False,
+        timeout=httpx2.Timeout(15.0),
+        # none is kept: the pool knows connections by their address, and two hosts may share one
+        limits=httpx2.Limits(max_connections=256, max_keepalive_connections=0),
     )
     return Ways(
         client, os.environ.get("PARCOURS_LINK") or link, os.environ.get("PARCOURS_SMTP"),

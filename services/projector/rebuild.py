@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -30,10 +32,13 @@ from services.tables import (
     Pool,
     active_generation,
     create_generation,
+    fold_version,
     generations,
 )
 
 AT_ONCE = 16_000
+ROOM = 1.3
+"""How much room new tables need, as a multiple of the old ones."""
 STILL = 5.0
 """For how many seconds at most the tables in use stand still when others take over."""
 Step = Callable[[int, int], None]
@@ -51,17 +56,47 @@ class Rebuilding:
     postgres: str = ""
 
 
-async def begin(one: Rebuilding, policy: Policy, *, resume: bool) -> Generation:
-    """The generation to build: a new one, or with `resume` the unfinished one."""
+async def begin(one: Rebuilding, policy: Policy | None, *, resume: bool, aside: bool = False) -> Generation:
+    """The generation to build: a new one (of the policy in force, if none is given), or with `resume` the unfinished one of a rebuild."""
     async with one.pool.acquire() as connection:
         if resume:
-            unfinished = [g for g in await generations(connection) if g.state == "building"]
-            if not unfinished:
-                raise NoGeneration("there is no unfinished rebuild to go on with")
-            return unfinished[-1]
+            return await _unfinished(connection, policy)
         partitions = await saved.partitions(connection)
         await _check_log(one)
-        return await create_generation(connection, policy, one.topic, partitions, active=False)
+        if policy is None:
+            active = await active_generation(connection)
+            policy = active.policy if active else Policy()
+        return await create_generation(connection, policy, one.topic, partitions, active=False, aside=aside)
+
+
+async def _unfinished(connection: Connection, policy: Policy | None) -> Generation:
+    """The rebuild to go on with. Raises `NoGeneration` where there is none, or it was to become something else."""
+    numbers = await saved.unfinished(connection)
+    if not numbers:
+        raise NoGeneration("there is no unfinished rebuild to go on with")
+    (found,) = [one for one in await generations(connection) if one.id == numbers[-1]]
+    if found.fold_version != fold_version(found.policy):
+        raise NoGeneration(
+            f"generation {found.id} was begun by another version of Parcours: parcours drop {found.id}, then rebuild without --resume"
+        )
+    if policy is not None and fold_version(policy) != found.fold_version:
+        raise NoGeneration(
+            f"generation {found.id} was begun with another policy: go on with it without --policy, or parcours drop {found.id}"
+        )
+    return found
+
+
+async def room_for_another(one: Rebuilding, home: Path) -> None:
+    """New tables stand beside the old ones: is there room? Raises `NoGeneration`."""
+    async with one.pool.acquire() as connection:
+        active = await active_generation(connection)
+        size = 0 if active is None else await saved.size(connection, active.schema)
+    free = shutil.disk_usage(home).free
+    if free < size * ROOM:
+        raise NoGeneration(
+            f"new tables need about {size * ROOM / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in {home}. "
+            "Make room, or remove an old generation: parcours generations, parcours drop ID"
+        )
 
 
 async def _check_log(one: Rebuilding) -> None:
@@ -149,7 +184,7 @@ async def _read(one: Rebuilding, work: Filling, left: Mapping[int, int]) -> None
         await consumer.stop()
 
 
-async def rebuild(one: Rebuilding, policy: Policy, *, resume: bool = False, processes: int = 1) -> Generation:
+async def rebuild(one: Rebuilding, policy: Policy | None, *, resume: bool = False, processes: int = 1) -> Generation:
     """A new generation, built beside the old one and handed over; readers never see it half-built."""
     made = await begin(one, policy, resume=resume)
     until = await end_offsets(one.kafka, one.topic)
@@ -281,7 +316,7 @@ async def verify(one: Rebuilding, url_connection: Connection) -> Verdict:
         before = await saved.digests(url_connection, active.schema)
     if left:
         raise NoGeneration(f"{left} facts are on their way between partitions: try again when they have arrived")
-    aside = await begin(one, active.policy, resume=False)
+    aside = await begin(one, active.policy, resume=False, aside=True)
     try:
         await fill(one, aside, until)
         async with one.pool.acquire() as connection:
@@ -299,7 +334,7 @@ async def verify(one: Rebuilding, url_connection: Connection) -> Verdict:
 
 async def what_if(one: Rebuilding, policy: Policy) -> list[dict[str, Any]]:
     """Which findings another policy would open, close or change, without switching to it."""
-    aside = await begin(one, policy, resume=False)
+    aside = await begin(one, policy, resume=False, aside=True)
     try:
         async with one.pool.acquire() as connection:
             until = await saved.reached(connection)

@@ -88,7 +88,10 @@ def page(result: Row, source: str, lang: Language) -> str:
         (sum(r["returns"] for r in cases), words["returns"]),
     ]  # fmt: skip
     if result["claims"]:
-        still = sum(row["state"] in ("open", "transferred", "concluded") for row in result["claims"])
+        still = sum(
+            row["state"] in ("open", "transferred") or (row["state"] == "concluded" and row["answered_at"] is None)
+            for row in result["claims"]
+        )
         figures += [(still, words["claims"]), (len(overdue), words["overdue"])]
     values: dict[str, Any] = {
         "lang": lang, "words": words, "source": source, "watermark": (result["watermark"] or "")[:16].replace("T", " "),

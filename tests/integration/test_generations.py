@@ -1,6 +1,7 @@
 """Rebuild, hand over, verify, what-if: the tables made anew while others read them, and nothing said twice."""
 
 import asyncio
+from pathlib import Path
 from random import Random
 
 import asyncpg
@@ -17,7 +18,7 @@ from services.projector import filling, stretch
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
 from services.projector.changes import Changes
-from services.tables import Connection, Generation, active_generation, connected
+from services.tables import Connection, Generation, NoGeneration, active_generation, connected
 from services.tables_projector import FenceLost
 from tests.builders import DAY, HOUR, MONDAY, Said, lines, refusing, registered, said, tick, worked
 from tests.faults.plan import log_of
@@ -378,6 +379,32 @@ async def test_an_interrupted_rebuild_goes_on(line: Line) -> None:
 
     assert (await making.rebuild(one, line.policy, resume=True)).id == made.id
     assert (await verdict(line)).is_same
+
+
+async def test_a_rebuild_goes_on_only_with_what_was_to_be_a_rebuild_of_its_own_policy_and_version(line: Line) -> None:
+    await line.publish(busy())
+    await line.project()
+    one, strict = rebuilding(line), policy({"b2_hops": 4})
+    await making.begin(one, strict, resume=False, aside=True)  # what a what-if leaves that was killed
+    with pytest.raises(NoGeneration, match="no unfinished"):
+        await making.begin(one, None, resume=True)
+
+    made = await making.begin(one, strict, resume=False)
+    with pytest.raises(NoGeneration, match="another policy"):
+        await making.begin(one, line.policy, resume=True)
+    assert (await making.begin(one, None, resume=True)).id == made.id
+    await line.fetch("update parcours.generation set fold_version = 'older' where id = $1", made.id)
+    with pytest.raises(NoGeneration, match="another version"):
+        await making.begin(one, None, resume=True)
+
+
+async def test_new_tables_are_not_begun_where_there_is_no_room(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    await line.publish(busy())
+    await line.project()
+    await making.room_for_another(rebuilding(line), Path("/"))
+    monkeypatch.setattr(making, "ROOM", 1e12)
+    with pytest.raises(NoGeneration, match="Make room"):
+        await making.room_for_another(rebuilding(line), Path("/"))
 
 
 async def test_the_old_generation_is_written_by_nobody_any_more(line: Line) -> None:

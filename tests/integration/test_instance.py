@@ -205,6 +205,9 @@ def test_what_a_killed_up_leaves_is_seen_and_stopped(tmp_path: Path) -> None:
     person = Person(tmp_path / "left")
     person.says("up", "--detach", "--no-clock")
     found = json.loads((person.home / "run.json").read_text())
+    for private in ("parcours.log", "projector-1.log", "kafka", "run.json"):
+        assert (person.home / private).stat().st_mode & 0o077 == 0, private
+    assert "login?key=" not in (person.home / "parcours.log").read_text()
     os.kill(found["pid"], signal.SIGKILL)
     psutil.wait_procs([p for p in psutil.process_iter() if p.pid == found["pid"]], timeout=10)
 
