@@ -45,16 +45,22 @@ def quiet_server(api: FastAPI, host: str, port: int) -> uvicorn.Server:
 
 
 async def tables_health(pool: Pool, *, clock: bool) -> list[str]:
-    """What is wrong with the line as the tables show it: a dead database, a due deadline not fired, a silent clock."""
+    """What is wrong with the line as the tables show it: a dead database, a due deadline not fired, partitions that stand still.
+
+    Without a `clock` (a history that is played) nothing falls due by the time of day.
+    """
     try:
         async with pool.acquire(timeout=2) as connection:
             overdue = await connection.fetchval(
                 "select count(*) from parcours.patient p join parcours.checkpoint c using (partition)"
-                " where not p.is_quarantined and p.next_due_at <= c.watermark and c.moved_at < now() - make_interval(secs => $1)",
+                " where not p.is_quarantined and c.moved_at < now() - make_interval(secs => $1) and (p.next_due_at <= c.watermark"
+                " or ($2 and p.next_due_at > '-infinity' and p.next_due_at < now() - make_interval(secs => $1)))",
                 float(OVERDUE_SECONDS),
+                clock,
             )
-            silent = await connection.fetchval(
-                "select max(watermark) < now() - make_interval(mins => $1) from parcours.checkpoint",
+            silent = await connection.fetch(
+                "select partition from parcours.checkpoint where watermark < now() - make_interval(mins => $1)"
+                " and moved_at < now() - make_interval(mins => $1) order by 1",
                 SILENT_CLOCK_MINUTES,
             )
     except AWAY as away:
@@ -63,5 +69,8 @@ async def tables_health(pool: Pool, *, clock: bool) -> list[str]:
     if overdue:
         wrong.append(f"{overdue} deadlines have passed and were not fired within {OVERDUE_SECONDS} s")
     if clock and silent:
-        wrong.append(f"no watermark has moved for {SILENT_CLOCK_MINUTES} minutes: is the clock running?")
+        numbers = [row["partition"] for row in silent]
+        wrong.append(
+            f"partitions {numbers} have not moved for {SILENT_CLOCK_MINUTES} minutes: do the clock and the projectors run?"
+        )
     return wrong

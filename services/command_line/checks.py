@@ -9,9 +9,12 @@ from events import native
 from services.log import LogUnavailable, TopicDiffers, ensure_topics
 from services.settings import ALERTS, EVENTS, Settings, running
 from services.tables import TablesUnavailable, active_generation, connected, fold_version
+from services.telemetry import STALE
 
 Check = tuple[str, bool, str]
 ROOM = 2 * 1024**3
+BEATS = """select service, extract(epoch from now() - beat_at)::float as silent from parcours.heartbeat
+    where beat_at > now() - interval '1 hour' and service <> 'rebuild' order by 1"""
 
 
 async def checks(one: Settings) -> list[Check]:
@@ -57,6 +60,7 @@ async def _tables(url: str) -> list[Check]:
                 "select count(*) from parcours.patient p join parcours.checkpoint c using (partition)"
                 " where p.next_due_at <= c.watermark and not p.is_quarantined"
             )
+            beats = {row["service"]: row["silent"] for row in await connection.fetch(BEATS)}
     except TablesUnavailable as wrong:
         return [("tables", False, str(wrong))]
     current = generation is not None and generation.fold_version == fold_version(generation.policy)
@@ -69,4 +73,15 @@ async def _tables(url: str) -> list[Check]:
         ("parked records", parked == 0, f"{parked}; see parcours parked list"),
         ("quarantined patients", sick == 0, f"{sick}"),
         ("deadlines not fired", overdue == 0, f"{overdue}"),
+        _beating(beats),
     ]
+
+
+def _beating(beats: dict[str, float]) -> Check:
+    """Who has not been heard of; without a projector nothing moves."""
+    silent = {name: seconds for name, seconds in beats.items() if seconds > STALE}
+    if silent:
+        return ("services", False, ", ".join(f"{name}: silent for {seconds:.0f} s" for name, seconds in silent.items()))
+    if not any(name.startswith("projector") for name in beats):
+        return ("services", False, "no projector: parcours up, or parcours run projector")
+    return ("services", True, ", ".join(sorted(beats)))

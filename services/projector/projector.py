@@ -24,6 +24,7 @@ TIDY_EVERY: Final = 60.0
 FULL: Final = 1_000
 MOST_FETCH: Final = 1.0
 IDLE: Final = 2.0
+MOST_MARKERS: Final = 1_000
 LONGEST: Final = 200.0  # below the consumer's max_poll_interval_ms
 log = structlog.get_logger("parcours.projector")
 
@@ -160,12 +161,26 @@ class Projector(Owner):
                 if one.partition in self.stopped or one.partition in self.turns.waiting:
                     self.moved_at[one.partition] = now
                     continue
-                if position is None or end.get(one, 0) <= position.next_offset:
+                if (
+                    position is None
+                    or end.get(one, 0) <= position.next_offset
+                    or await self._is_at_its_end(one, end.get(one, 0))
+                ):
                     self.moved_at[one.partition] = now
                 elif now - self.moved_at.get(one.partition, now) > stuck_after:
                     raise Stuck(f"partition {one.partition} is behind and has not moved for {stuck_after:.0f} s")
             if not self._failed.done():
                 self._take_turns(self.consumer)
+
+    async def _is_at_its_end(self, one: TopicPartition, end: int) -> bool:
+        """Whether nothing more comes although the log seems to hold more: what an emitter's transaction ends with is no record."""
+        if (
+            self._turn.locked()
+            or one.partition in self.work.gathering
+            or self.behind.get(one.partition, 0) > MOST_MARKERS
+        ):
+            return False
+        return bool(await self.consumer.position(one) >= end)
 
     async def look_after(self) -> NoReturn:
         """Between batches: what other partitions left for ours."""

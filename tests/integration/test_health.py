@@ -1,17 +1,18 @@
 """Healthy means moving; parked records and quarantined patients can be tried again."""
 
+import asyncio
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import httpx2
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from projections.policy import Policy
 from services import tables_projector as tables
 from services.health import health_app, tables_health
 from services.intake.app import app
-from services.log import LogWriter
+from services.log import LogWriter, partition_of
 from services.projector import retrying
 from services.projector.loading import BreakerOpened
 from services.projector.projector import Projector
@@ -35,8 +36,26 @@ async def test_an_idle_line_is_healthy_and_a_deadline_left_lying_is_not(line: Li
 async def test_a_silent_clock_is_unhealthy(line: Line) -> None:
     await line.publish(lines(registered()))
     await line.project()
+    assert not any("clock" in wrong for wrong in await tables_health(line.pool, clock=True))
 
-    assert any("clock" in wrong for wrong in await tables_health(line.pool, clock=True))
+    (number,) = {row["partition"] for row in await line.fetch("select partition from parcours.patient")}
+    await line.fetch(
+        f"update {line.generation.schema}.checkpoint set moved_at = now() - interval '1 hour' where partition = $1",
+        number,
+    )  # one of several is enough
+    assert f"partitions [{number}] have not moved for 45 minutes" in " ".join(
+        await tables_health(line.pool, clock=True)
+    )
+
+
+async def test_a_deadline_that_passes_while_nobody_projects_is_told_by_the_time_of_day(line: Line) -> None:
+    await line.publish(lines(registered()))
+    await line.project()
+    await line.fetch("update parcours.patient set next_due_at = now() - interval '5 minutes'")
+    await line.fetch(f"update {line.generation.schema}.checkpoint set moved_at = now() - interval '10 minutes'")
+
+    assert any("1 deadlines" in wrong for wrong in await tables_health(line.pool, clock=True))
+    assert await tables_health(line.pool, clock=False) == []  # a history that is played ends at its own last moment
 
 
 async def test_metrics_and_health_by_http(line: Line) -> None:
@@ -117,6 +136,45 @@ async def test_folds_that_fail_for_many_stop_the_partition_and_keep_nothing(
         assert not await tables.release_partition(connection, 1)
     await line.project()
     assert len((await line.export())["cases"]) == 100
+
+
+async def test_what_a_transaction_ends_with_is_no_record_that_is_waited_for(line: Line) -> None:
+    fact = lines(worked("A").of("p1", "default"))[0]
+    emitter = AIOKafkaProducer(bootstrap_servers=line.kafka, transactional_id=f"emitter-{line.topic}")
+    await emitter.start()
+    async with emitter.transaction():
+        await emitter.send_and_wait(line.topic, fact, key=b"default|p1")
+    await emitter.stop()
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=line.kafka, enable_auto_commit=False, auto_offset_reset="none", fetch_max_wait_ms=20
+    )
+    await reader.start()
+    try:
+        (one,) = {
+            TopicPartition(line.topic, n)
+            for n in range(line.partitions)
+            if n == partition_of(b"default|p1", line.partitions)
+        }
+        reader.assign([one])
+        reader.seek(one, 0)
+        work = await line.projector("at the end of a transaction")
+        projector = Projector(line.kafka, line.pool, work, line.generation.id)
+        projector.subscriber = SimpleNamespace(consumer=reader, tasks=[asyncio.current_task()])  # type: ignore[assignment]
+        projector.moved_at[one.partition] = 0.0
+        watching = asyncio.create_task(projector.watch(stuck_after=0.5))
+        async with asyncio.timeout(10):
+            while not (found := await reader.getmany(timeout_ms=100)):
+                pass
+            await projector.project(found[one])
+            await reader.getmany(timeout_ms=100)
+            await asyncio.sleep(2.5)
+        assert work.positions[one.partition].next_offset == 1
+        assert (await reader.end_offsets([one]))[one] == 2
+        assert not watching.done()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    finally:
+        await reader.stop()
 
 
 async def test_records_that_were_under_way_when_their_partition_was_stopped_are_read_again_on_release(
