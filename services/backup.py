@@ -4,8 +4,11 @@ import asyncio
 import base64
 import gzip
 import os
+import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -13,9 +16,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 
 from deploy.embedded import postgres_server
-from services.log import LogWriter, Outgoing, end_offsets, records_from
+from services.log import LogWriter, Outgoing, end_offsets, keeps_times, records_from
 from services.settings import ALERTS, EVENTS
 from services.tables import connected
+from services.tables_generations import move_places
 
 TOPICS = (EVENTS, ALERTS)
 TABLES = "tables.dump"
@@ -34,6 +38,34 @@ class Place:
 
     kafka: str
     postgres: str
+
+
+@dataclass(slots=True)
+class Places:
+    """Where the records of a log stand once it is put back: what ended a transaction is no record, and leaves no hole any more."""
+
+    counts: dict[int, int] = field(default_factory=dict)
+    steps: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def note(self, partition: int, offset: int) -> None:
+        """The next record of a partition stood at an offset."""
+        n = self.counts.get(partition, 0)
+        steps = self.steps.setdefault(partition, [])
+        if not steps or offset - steps[-1][0] != n - steps[-1][1]:
+            steps.append((offset, n))
+        self.counts[partition] = n + 1
+
+    @property
+    def have_moved(self) -> bool:
+        """Whether any record stands elsewhere now."""
+        return any(steps != [(0, 0)] for steps in self.steps.values())
+
+    def now(self, partition: int, offset: int) -> int:
+        """How many of a partition's records stood before an offset: where that is now."""
+        steps = self.steps.get(partition, [])
+        n = bisect_right(steps, offset, key=itemgetter(0))
+        following = steps[n][1] if n < len(steps) else self.counts.get(partition, 0)
+        return following if n == 0 else min(steps[n - 1][1] + offset - steps[n - 1][0], following)
 
 
 async def back_up(one: Place, folder: Path, step: Step) -> dict[str, int]:
@@ -61,7 +93,7 @@ def _make(folder: Path) -> None:
     folder.chmod(0o700)  # also one that was there: what patients said is in it, and what opens the console
 
 
-async def put_back(one: Place, folder: Path, step: Step) -> dict[str, int]:
+async def put_back(one: Place, folder: Path, step: Step, replication: int = 1) -> dict[str, int]:
     """Write a backup into empty servers whose topics exist; how many records of each topic. Raises `NotRestored`."""
     index = index_of(folder)
     for topic in TOPICS:
@@ -75,20 +107,29 @@ async def put_back(one: Place, folder: Path, step: Step) -> dict[str, int]:
             raise NotRestored(
                 "the database holds tables of Parcours already: a backup is put back into empty servers only"
             )
-    done, total = 0, sum(index["records"].values())
+    done, total, places = 0, sum(index["records"].values()), Places()
     writer = LogWriter(one.kafka, limit=60)
     try:
-        for topic in TOPICS:
-            for some in _chunks(folder / f"{topic}.gz"):
-                await writer.write(topic, some)
-                done += len(some)
-                step(done, total)
+        async with keeps_times(one.kafka, TOPICS, replication):
+            for topic in TOPICS:
+                before = done
+                for some in _chunks(folder / f"{topic}.gz", places if topic == EVENTS else None):
+                    await writer.write(topic, some)
+                    done += len(some)
+                    step(done, total)
+                if done - before != index["records"][topic]:
+                    raise NotRestored(
+                        f"{folder / topic}.gz holds {done - before} records, not {index['records'][topic]}: it is cut short"
+                    )
     finally:
         await writer.close()
     database = urlsplit(one.postgres).path.lstrip("/")
     await _run(
         one.postgres, "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={database}", str(folder / TABLES)
     )
+    if places.have_moved:
+        async with connected(one.postgres, "restore") as connection:
+            await move_places(connection, places.now)
     return dict(index["records"])
 
 
@@ -103,20 +144,25 @@ def index_of(folder: Path) -> dict[str, Any]:
 
 def _kept(record: Any) -> list[Any]:
     headers = [[name, _text(value)] for name, value in record.headers]
-    return [record.partition, _text(record.key), _text(record.value), headers]
+    return [record.partition, _text(record.key), _text(record.value), headers, record.timestamp, record.offset]
 
 
-def _chunks(path: Path) -> Iterator[list[Outgoing]]:
+def _chunks(path: Path, places: Places | None) -> Iterator[list[Outgoing]]:
     some: list[Outgoing] = []
-    with gzip.open(path, "rb") as file:
-        for line in file:
-            partition, key, value, headers = orjson.loads(line)
-            some.append(
-                Outgoing(_bytes(value), _bytes(key), partition, tuple((name, _bytes(one)) for name, one in headers))
-            )
-            if len(some) == AT_ONCE:
-                yield some
-                some = []
+    try:
+        with gzip.open(path, "rb") as file:
+            for line in file:
+                partition, key, value, headers, *more = orjson.loads(line)
+                at, offset = more or (None, None)  # a backup of before 2026-11-27 does not say
+                if places is not None and offset is not None:
+                    places.note(partition, offset)
+                told = tuple((name, _bytes(one)) for name, one in headers)
+                some.append(Outgoing(_bytes(value), _bytes(key), partition, told, at))
+                if len(some) == AT_ONCE:
+                    yield some
+                    some = []
+    except (EOFError, gzip.BadGzipFile, zlib.error, orjson.JSONDecodeError) as wrong:
+        raise NotRestored(f"{path} is damaged or cut short: {wrong}") from wrong
     if some:
         yield some
 

@@ -70,6 +70,7 @@ class Outgoing:
     key: bytes | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes | None], ...] = HEADERS
+    timestamp: int | None = None  # only where the log `keeps_times` that it is given
 
 
 @lru_cache(maxsize=200_000)
@@ -107,6 +108,34 @@ async def _ensure(admin: AIOKafkaAdminClient, topic: str, partitions: int, repli
         )
     if odd := {name: have.get(name) for name, value in TOPIC_CONFIG.items() if have.get(name) != value}:
         raise TopicDiffers(f"{topic} has {odd}, wanted {dict(TOPIC_CONFIG)}")
+
+
+@asynccontextmanager
+async def keeps_times(servers: str, topics: Sequence[str], replication: int = 1) -> AsyncIterator[None]:
+    """While the block lasts, topics keep the time a record is given as when it was appended: for a log that is put back."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        await _set_times(admin, topics, "CreateTime", replication)
+        try:
+            yield
+        finally:
+            await _set_times(admin, topics, TOPIC_CONFIG["message.timestamp.type"], replication)
+    finally:
+        await admin.close()
+
+
+async def _set_times(admin: AIOKafkaAdminClient, topics: Sequence[str], kind: str, replication: int) -> None:
+    config = (
+        dict(TOPIC_CONFIG) | dict(ONE_NODE if replication == 1 else SEVERAL_NODES) | {"message.timestamp.type": kind}
+    )
+    answers: Any = await admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic, config) for topic in topics]
+    )
+    for answer in answers:
+        for code, message, *_ in answer.resources:
+            if code:
+                raise for_code(code)(message)
 
 
 async def _once_known(topic: str, ask: Callable[[], Awaitable[T | None]]) -> T:
@@ -164,8 +193,10 @@ async def records_from(
     """The records of a topic from given offsets (0 where none is given) to given ends. Raises `LogUnavailable`."""
     async with _reader(servers, topic, limit=None) as consumer:
         parts = list(consumer.assignment())
+        begins = await consumer.beginning_offsets(parts)
         for one in parts:
-            consumer.seek(one, min((offsets or {}).get(one.partition, 0), ends[one.partition]))
+            start = max((offsets or {}).get(one.partition, 0), begins[one])
+            consumer.seek(one, min(start, ends[one.partition]))
         left = {one for one in parts if await consumer.position(one) < ends[one.partition]}
         while left:
             async with asyncio.timeout(60):  # a log that says nothing for so long is away
@@ -265,7 +296,9 @@ class LogWriter:
                 producer = await self._current()
                 for one in outgoing:
                     futures.append(  # noqa: PERF401 - what was sent before an error must be known
-                        await producer.send(topic, one.value, one.key, one.partition, headers=list(one.headers))
+                        await producer.send(
+                            topic, one.value, one.key, one.partition, one.timestamp, headers=list(one.headers)
+                        )
                     )
                 done = await asyncio.gather(*futures)
         except MessageSizeTooLargeError:

@@ -26,6 +26,8 @@ else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
 BEHIND = 19
+BEYOND = 10**15
+"""From here on offsets are no places in the log: of facts of the inbox that were parked."""
 AWAY = (
     OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,

@@ -1,9 +1,10 @@
 """Generations of the read tables as Postgres has them: how far they have read, the switch, and what differs. DESIGN section 5."""
 
+from collections.abc import Callable
 from typing import Any
 
 from services.projector.changes import Person
-from services.tables import Connection, Generation, sql
+from services.tables import BEYOND, Connection, Generation, sql
 
 
 async def partitions(connection: Connection, schema: str = "parcours") -> int:
@@ -84,6 +85,24 @@ async def unfinished(connection: Connection, *, aside: bool = False) -> list[int
         "select id from parcours.generation where state = 'building' and is_aside = $1 order by id", aside
     )
     return [row["id"] for row in rows]
+
+
+async def move_places(connection: Connection, now: Callable[[int, int], int]) -> None:
+    """The records of a log that was put back stand where `now` says, of a partition and an offset: so do those the tables know."""
+    for one in await connection.fetch("select 'g' || id as schema from parcours.generation"):
+        schema = one["schema"]
+        rows = await connection.fetch(f"select partition, next_offset from {schema}.checkpoint")
+        await connection.executemany(
+            f"update {schema}.checkpoint set next_offset = $2 where partition = $1",
+            [(row["partition"], now(row["partition"], row["next_offset"])) for row in rows],
+        )
+        parked = await connection.fetch(
+            f'select partition, "offset" as place from {schema}.parked where "offset" < $1 order by 1, 2', BEYOND
+        )
+        await connection.executemany(  # one after another, from the lowest on: none takes the place of another
+            f'update {schema}.parked set "offset" = $3 where partition = $1 and "offset" = $2',
+            [(row["partition"], row["place"], now(row["partition"], row["place"])) for row in parked],
+        )
 
 
 async def size(connection: Connection, schema: str) -> int:

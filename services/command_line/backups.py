@@ -51,7 +51,8 @@ def restore(folder: Folder, home: Home = None) -> None:
                 )
             asyncio.run(ensure_topics(servers.kafka_address, [EVENTS, ALERTS], one.partitions, one.replication))
             with progress() as bar:
-                counts = run(put_back(Place(servers.kafka_address, servers.postgres_url), folder, stepping(bar)))
+                place = Place(servers.kafka_address, servers.postgres_url)
+                counts = run(put_back(place, folder, stepping(bar), one.replication))
         finally:
             servers.stop()
     out.print(

@@ -16,9 +16,8 @@ from services.projector.loading import Loading
 from services.projector.records import parked_row, refused_by_tables
 from services.projector.spilled import Raw
 from services.projector.work import Work
-from services.tables import Connection
+from services.tables import BEYOND, Connection
 
-BEYOND = 10**15
 """Where a fact is parked that another partition left: no log is so long, and every reader of JSON keeps such a number."""
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from projections.policy import Policy
 from services import reading
 from services.instance import Servers
-from services.log import LogWriter, Outgoing, end_offsets, values_from
+from services.log import LogWriter, Outgoing, end_offsets, records_from, values_from
 from services.publishing import caught_up
 from services.settings import ALERTS, EVENTS, Settings
 from services.tables import connected
@@ -68,6 +69,27 @@ class Running:
                 await writer.write(EVENTS, [Outgoing(line, f"default|{fact['subject']}".encode())])
         await writer.close()
 
+    async def tell_at_once(self, told: Sequence[bytes]) -> None:
+        """Facts in a transaction, which ends with something that takes a place in the log and is no record."""
+        emitter = AIOKafkaProducer(bootstrap_servers=self.servers.kafka_address, transactional_id="an emitter")
+        await emitter.start()
+        async with emitter.transaction():
+            for line in told:
+                await emitter.send_and_wait(EVENTS, line, key=f"default|{orjson.loads(line)['subject']}".encode())
+        await emitter.stop()
+
+    async def records(self) -> list[tuple[int, int, int, bytes]]:
+        """Every record: its offset, partition, when it was appended, and its value."""
+        ends = await end_offsets(self.servers.kafka_address, EVENTS)
+        found = [one async for one in records_from(self.servers.kafka_address, EVENTS, ends)]
+        listed = sorted(found, key=lambda one: (one.partition, one.offset))
+        return [(one.offset, one.partition, one.timestamp, one.value or b"") for one in listed]
+
+    async def parked_at(self) -> list[int]:
+        """The offsets of what is parked."""
+        async with connected(self.servers.postgres_url, "tests") as connection:
+            return [row["offset"] for row in await connection.fetch('select "offset" from parcours.parked')]
+
     async def settled(self) -> tuple[Any, list[str]]:
         """What the tables say once they have read all, and the alerts in Kafka."""
         ends = await end_offsets(self.servers.kafka_address, EVENTS)
@@ -97,11 +119,16 @@ def bounced(patient: str, first: int) -> list[bytes]:
 async def test_everything_lost_and_put_back_goes_on_where_the_backup_stood(tmp_path: Path) -> None:
     before, lost = Running(tmp_path / "before"), tmp_path / "backup"
     early = bounced("p1", 0) + lines(registered().of("p2").on(MONDAY), tick("2026-03-20T00:00:00Z"))
+    moves = [worked(d).of("p4").named(f"t{n}").on(MONDAY + n * DAY) for n, d in enumerate("ABAC")]
+    together, alone = lines(*moves[:3]), [*lines(moves[3]), lines(moves[3])[0].replace(b'"1.0"', b'"9"')]
     late = bounced("p3", 30) + lines(tick("2026-06-20T00:00:00Z"))
     try:
         before.start()
         await before.tell(early)
+        await before.tell_at_once(together)
+        await before.tell(alone)
         _, said = await before.settled()
+        kept = await before.records()
         done = await asyncio.to_thread(before.command, "backup", str(lost))
         assert done.returncode == 0, done.stderr
         twice = await asyncio.to_thread(before.command, "backup", str(lost))
@@ -114,13 +141,17 @@ async def test_everything_lost_and_put_back_goes_on_where_the_backup_stood(tmp_p
         restored = await asyncio.to_thread(after.command, "restore", str(lost), embedded=True)
         assert restored.returncode == 0, restored.stderr
         after.start()
+        again = await after.records()
+        assert [one[1:] for one in again] == [one[1:] for one in kept]  # when each was appended, too
+        assert [one[0] for one in again] != [one[0] for one in kept]  # the end of a transaction has left its place
+        assert await after.parked_at() == [next(one[0] for one in again if b'"9"' in one[3])]
         await after.tell(late)
         found, alerts = await after.settled()
         verified = await asyncio.to_thread(after.command, "verify")
     finally:
         after.end()
 
-    expected = fold_lines(early + late, Policy())
+    expected = fold_lines(early + together + alone + late, Policy())
     assert {name: found[name] for name in ("cases", "claims", "findings", "patients")} == {
         name: expected[name] for name in ("cases", "claims", "findings", "patients")
     }
