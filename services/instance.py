@@ -33,12 +33,13 @@ from services.intake.in_force import InForce
 from services.log import Gathering, LogWriter, ensure_topics
 from services.notifier.relay import Relay
 from services.notifier.sending import Sender, ways
-from services.projector.rebuild import Rebuilding, rebuild, room_for_another
+from services.projector.rebuild import LOST, Rebuilding, read_beyond, rebuild, room_for_another
 from services.query.app import add_query
 from services.settings import ALERTS, EVENTS, Settings
 from services.straight import Straight
 from services.tables import (
     Generation,
+    NoGeneration,
     OtherVersion,
     Pool,
     active_generation,
@@ -130,6 +131,7 @@ class Options:
     clock: bool = True
     policy: Policy | None = None
     projectors: int = 1
+    log_was_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -231,19 +233,32 @@ def choose_port(one: Settings, wanted: int | None) -> int:
     return port
 
 
-async def prepare(one: Settings, servers: Servers, policy: Policy | None, *, clock_rule: bool) -> Generation:
-    """Topics and tables, made where they are missing; tables of another version are made anew, aside, before anybody reads them."""
+async def prepare(
+    one: Settings, servers: Servers, policy: Policy | None, *, clock_rule: bool, log_was_lost: bool = False
+) -> Generation:
+    """Topics and tables, made where they are missing; tables of another version are made anew, aside, before anybody reads them.
+
+    Raises `NoGeneration` where the tables have read what the log does not hold any more, and `log_was_lost` is not said.
+    """
     await ensure_topics(servers.kafka_address, [EVENTS, ALERTS], one.partitions, one.replication)
     async with connected(servers.postgres_url, "up") as connection:
         await ensure_base(connection)
         try:
-            return await ensure_generation(connection, policy, EVENTS, one.partitions)
+            found = await ensure_generation(connection, policy, EVENTS, one.partitions)
+            if not (beyond := await read_beyond(servers.kafka_address, EVENTS, connection)):
+                return found
+            if not log_was_lost:
+                raise NoGeneration(LOST.format(beyond=beyond))
+            why = "the log holds less than the tables have read"
         except OtherVersion:
-            before = await active_generation(connection)
-    log.warning("the tables were made by another version of Parcours: making them anew from the log")
+            why = "the tables were made by another version of Parcours"
+        before = await active_generation(connection)
+    log.warning("making the tables anew from the log", because=why)
     pool = await open_pool(servers.postgres_url, "rebuild")
     try:
-        again = Rebuilding(servers.kafka_address, pool, EVENTS, clock_rule, lambda _done, _of: None)
+        again = Rebuilding(
+            servers.kafka_address, pool, EVENTS, clock_rule, lambda _done, _of: None, log_was_lost=log_was_lost
+        )
         if is_begun := await _left_over(pool, fold_version(before.policy if before else Policy())):
             log.warning("an earlier start was interrupted in it: going on from there")
         elif one.postgres is None:
@@ -274,7 +289,9 @@ async def running(one: Settings, options: Options) -> AsyncIterator[Instance]:
         for process in leftovers(one):
             process.terminate()
         await asyncio.to_thread(servers.start)
-        generation = await prepare(one, servers, options.policy, clock_rule=options.clock)
+        generation = await prepare(
+            one, servers, options.policy, clock_rule=options.clock, log_was_lost=options.log_was_lost
+        )
         instance = Instance(one, options, servers, generation, f"http://{HOST}:{port}")
         pool = await open_pool(servers.postgres_url, "services", size=12)
         writer = Gathering(servers.kafka_address, one.partitions)

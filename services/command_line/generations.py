@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -10,7 +11,7 @@ import typer
 from rich.progress import Progress
 
 from services.command_line.facts import progress
-from services.command_line.instance import PolicyFile, read_policy
+from services.command_line.instance import LogWasLost, PolicyFile, read_policy
 from services.command_line.showing import AsJson, Exit, Home, Problem, here, out, plainly, print_json, print_table, run
 from services.projector import rebuild as making
 from services.settings import EVENTS
@@ -63,6 +64,7 @@ def rebuild(
     processes: Annotated[
         int, typer.Option("--processes", min=1, max=64, help="Processes that share the partitions.")
     ] = min(4, os.cpu_count() or 1),
+    log_was_lost: LogWasLost = False,
 ) -> None:
     """Make the tables anew from the log, beside the old ones, and switch when they have caught up.
 
@@ -74,6 +76,7 @@ def rebuild(
     async def work(one: making.Rebuilding) -> int:
         if one_home.home.exists():
             await making.room_for_another(one, one_home.home)
+        one = replace(one, log_was_lost=log_was_lost)
         made = await making.rebuild(one, chosen, resume=resume, processes=processes)
         return made.id
 

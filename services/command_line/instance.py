@@ -38,6 +38,12 @@ PolicyFile = Annotated[
 ]
 
 
+LogWasLost = Annotated[
+    bool,
+    typer.Option("--log-was-lost", help="The log ends before what the tables have read: go on with what it holds."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(plainly(up))
@@ -73,6 +79,7 @@ def up(
     no_clock: Annotated[
         bool, typer.Option("--no-clock", help="No ticks: an imported history ends at its own last moment.")
     ] = False,
+    log_was_lost: LogWasLost = False,
 ) -> None:
     """Start Kafka, PostgreSQL and every service here, and keep them running.
 
@@ -81,10 +88,11 @@ def up(
     one = settings(home)
     chosen = read_policy(policy_file)
     if detach:
-        _detach(one, port, policy_file, projectors, no_clock=no_clock)
+        flags = ["--no-clock"] * no_clock + ["--log-was-lost"] * log_was_lost
+        _detach(one, port, policy_file, projectors, flags)
         return
     configure_logs(as_json=not sys.stderr.isatty())
-    run(_up(one, Options(port, not no_clock, chosen, projectors)))
+    run(_up(one, Options(port, not no_clock, chosen, projectors, log_was_lost)))
 
 
 async def _up(one: Settings, options: Options) -> None:
@@ -115,7 +123,7 @@ async def _show_link(api: str, postgres: str) -> None:
     out.print(f"Console (opens once, within the hour): {link}", markup=False, soft_wrap=True, highlight=False)
 
 
-def _detach(one: Settings, port: int | None, policy_file: Path | None, projectors: int, *, no_clock: bool) -> None:
+def _detach(one: Settings, port: int | None, policy_file: Path | None, projectors: int, flags: list[str]) -> None:
     if _pid(one) is not None:
         raise Problem(
             f"Parcours is already running in {one.home}. See `parcours status`, stop it with `parcours down`."
@@ -123,8 +131,7 @@ def _detach(one: Settings, port: int | None, policy_file: Path | None, projector
     command = [sys.executable, "-m", "services.command_line.main", "up", "--home", str(one.home)]
     command += ["--port", str(port)] if port is not None else []
     command += ["--policy", str(policy_file.absolute())] if policy_file is not None else []
-    command += ["--no-clock"] if no_clock else []
-    command += ["--projectors", str(projectors)]
+    command += ["--projectors", str(projectors), *flags]
     one.home.mkdir(parents=True, exist_ok=True)
     log = one.home / "parcours.log"
     begun = log.stat().st_size if log.exists() else 0

@@ -41,12 +41,19 @@ ROOM = 1.3
 """How much room new tables need, as a multiple of the old ones."""
 STILL = 5.0
 """For how many seconds at most the tables in use stand still when others take over."""
+LOST = (
+    "the log ends before what the tables have read (partitions {beyond}): what lay there is in the tables only. Restore the log's newest"
+    " backup; if there is none, add --log-was-lost: new tables are made of what the log still holds, and the old ones are kept."
+)
 Step = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilding:
-    """What a rebuild works with: the log, the tables, and how it tells of its progress (records done, of how many)."""
+    """What a rebuild works with: the log, the tables, and how it tells of its progress (records done, of how many).
+
+    `log_was_lost`: the log ends before what the tables have read, and somebody has said to go on with what it holds.
+    """
 
     kafka: str
     pool: Pool
@@ -54,6 +61,7 @@ class Rebuilding:
     clock_rule: bool
     step: Step
     postgres: str = ""
+    log_was_lost: bool = False
 
 
 async def begin(one: Rebuilding, policy: Policy | None, *, resume: bool, aside: bool = False) -> Generation:
@@ -63,6 +71,8 @@ async def begin(one: Rebuilding, policy: Policy | None, *, resume: bool, aside: 
             return await _unfinished(connection, policy)
         partitions = await saved.partitions(connection)
         await _check_log(one)
+        if (beyond := await read_beyond(one.kafka, one.topic, connection)) and not one.log_was_lost:
+            raise NoGeneration(LOST.format(beyond=beyond))
         if policy is None:
             active = await active_generation(connection)
             policy = active.policy if active else Policy()
@@ -107,6 +117,13 @@ async def _check_log(one: Rebuilding) -> None:
             f"the log does not begin at 0 (partitions {sorted(begins)}): what it lost cannot be rebuilt. "
             "Restore it from a backup first; the tables in use still hold what was read."
         )
+
+
+async def read_beyond(kafka: str, topic: str, connection: Connection) -> list[int]:
+    """The partitions of which the tables have read more than the log holds."""
+    reached = await saved.reached(connection)  # before the ends: meanwhile somebody may read on
+    ends = await end_offsets(kafka, topic)
+    return sorted(number for number, at in reached.items() if at > ends.get(number, 0))
 
 
 async def index(one: Rebuilding, made: Generation) -> None:
@@ -268,7 +285,11 @@ async def _switch(one: Rebuilding, made: Generation) -> Generation | None:
             await saved.stand_still(connection, old)
             try:
                 async with asyncio.timeout(STILL):
-                    await fill(one, made, await saved.reached(connection, old.schema))
+                    until = await saved.reached(connection, old.schema)
+                    if one.log_was_lost:
+                        ends = await end_offsets(one.kafka, one.topic)
+                        until = {number: min(at, ends[number]) for number, at in until.items()}
+                    await fill(one, made, until)
             except TimeoutError:
                 return None
         await saved.activate(connection, made)

@@ -181,7 +181,16 @@ async def test_tables_older_than_the_log_read_on_and_newer_ones_are_refused(tmp_
 
         async with connected(one.servers.postgres_url, "tests") as connection:
             await connection.execute("update parcours.checkpoint set next_offset = next_offset + 1000")
+        for process in one.processes:
+            process.kill()
+            process.wait()
+        one.processes = []
         projector = await asyncio.to_thread(one.command, "run", "projector", "--no-clock")
+        refused = await asyncio.to_thread(one.command, "rebuild")
+        rebuilt = await asyncio.to_thread(one.command, "rebuild", "--log-was-lost")
+        assert rebuilt.returncode == 0, rebuilt.stderr
+        one.start()
+        left, _ = await one.settled()
     finally:
         one.end()
 
@@ -189,3 +198,6 @@ async def test_tables_older_than_the_log_read_on_and_newer_ones_are_refused(tmp_
     assert again == said
     assert projector.returncode == 1
     assert "the tables stand at offset" in projector.stdout + projector.stderr
+    assert refused.returncode == 1
+    assert "--log-was-lost" in refused.stderr
+    assert left["cases"] == fold_lines(bounced("p1", 0), Policy())["cases"]
