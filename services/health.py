@@ -1,4 +1,6 @@
-"""/metrics, /healthz and /readyz of a process. Healthy means moving: what should have moved and has not is unhealthy."""
+"""/metrics, /healthz, /readyz and /livez of a process. Healthy means moving: what should have moved and has not is unhealthy. It lives as
+long as it answers: to start it again mends nothing that others do not do.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +16,7 @@ SILENT_CLOCK_MINUTES = 45
 
 
 def add_health(api: FastAPI, registry: CollectorRegistry, check: Check) -> None:
-    """Give an app the three routes; `check` says in sentences what is wrong."""
+    """Give an app the four routes; `check` says in sentences what is wrong."""
 
     async def answer() -> Response:
         wrong = await check()
@@ -24,12 +26,16 @@ def add_health(api: FastAPI, registry: CollectorRegistry, check: Check) -> None:
     async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    @api.get("/livez", include_in_schema=False)
+    async def lives() -> Response:
+        return Response("ok\n", media_type="text/plain")
+
     api.get("/healthz", include_in_schema=False)(answer)
     api.get("/readyz", include_in_schema=False)(answer)
 
 
 def health_app(registry: CollectorRegistry, check: Check) -> FastAPI:
-    """An app with nothing but the three routes, for a process that has no other."""
+    """An app with nothing but the four routes, for a process that has no other."""
     api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     add_health(api, registry, check)
     return api

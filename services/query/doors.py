@@ -18,7 +18,7 @@ from services.tables import AWAY, NoGeneration, Pool
 from services.tables_system import until_read
 
 LONGEST_WAIT = 10.0
-FOR_PROGRAMS = ("/v1/", "/metrics", "/healthz", "/readyz", "/openapi", "/docs", "/redoc")
+FOR_PROGRAMS = ("/v1/", "/metrics", "/healthz", "/readyz", "/livez", "/openapi", "/docs", "/redoc")
 log = structlog.get_logger("parcours.query")
 
 

@@ -79,6 +79,7 @@ async def test_the_intake_tells_its_health(line: Line) -> None:
     transport = httpx2.ASGITransport(app(writer, line.pool, Policy, clock=False))
     async with httpx2.AsyncClient(transport=transport, base_url="http://intake") as client:
         assert (await client.get("/readyz")).text == "ok\n"
+        assert (await client.get("/livez")).text == "ok\n"
         assert "parcours_intake_write_seconds" in (await client.get("/metrics")).text
     await writer.close()
 
