@@ -1,4 +1,4 @@
-"""Answers that cost a scan, kept for a while: whoever asks gets the last one at once, and a newer one is made meanwhile."""
+"""Answers that cost a scan, kept for a while: whoever asks gets the last one at once, unless it is old; a newer one is made meanwhile."""
 
 import asyncio
 import time
@@ -11,6 +11,8 @@ import structlog
 from services.tables import TRANSIENT
 
 FRESH = 20.0
+OLD = 3
+"""From so many times as old as is fresh on, an answer is not given any more."""
 MOST = 200
 SHARE = 40.0
 """An answer that costs much is made more seldom: at most a fortieth of the time goes into it."""
@@ -31,8 +33,13 @@ class Kept:
         if anew or found is None:
             return await asyncio.shield(self._task(key, make, anew=anew))
         at, cost, value = found
-        if time.monotonic() - at > max(self._fresh, SHARE * cost):
-            self._task(key, make, anew=False)
+        age = time.monotonic() - at
+        if age > max(self._fresh, SHARE * cost):
+            task = self._task(key, make, anew=False)
+            if age > max(
+                OLD * self._fresh, SHARE * cost + OLD
+            ):  # nobody has asked for long: what was true then is no answer
+                return await asyncio.shield(task)
         return value
 
     def forget(self, *first: Hashable) -> None:

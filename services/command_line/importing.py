@@ -149,6 +149,8 @@ def plan(
         return Plan(source, None, tenant, as_lived, report)
     settled_map = settled(chosen, columns(source), file)
     err.print(f"  {('columns:', 'colonnes :')[language]} {described(settled_map)}", style="dim", markup=False)
+    if chosen.case is None and settled_map.case == settled_map.patient:
+        report.warn(words.PATIENT_AS_CASE, settled_map.case or "")
     if settled_map.department is None:
         report.warn(words.NO_DEPARTMENT, file.name)
     column = settled_map.time or ""

@@ -1,5 +1,6 @@
 """Rows into facts: each row an act on a case, each case's deadlines a claim. Nothing is dropped without being counted."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,8 +49,28 @@ class Report:
 
 
 @dataclass(slots=True)
+class Instant:
+    """What was said of a case at one instant: how many rows, and how often each."""
+
+    at: datetime
+    n: int = -1
+    times: dict[str, int] = field(default_factory=dict)
+
+    def name(self, said: bytes) -> str:
+        """The identity of the next row: what it says, and the how manieth that says so."""
+        self.n += 1
+        digest = hashlib.blake2b(said, digest_size=16).hexdigest()
+        self.times[digest] = times = self.times.get(digest, 0) + 1
+        return digest if times == 1 else f"{digest}-{times}"
+
+
+@dataclass(slots=True)
 class Importing:
-    """One import: how rows are read, and when their facts are taken to have been recorded."""
+    """One import: how rows are read, and when their facts are taken to have been recorded.
+
+    A fact is known by what its row says, wherever the row stands and in whatever file: the next, longer export of a source brings what is
+    new in it. Rows that say the same of one instant are numbered, and keep the order of the file.
+    """
 
     source: Source
     chosen: Map
@@ -62,7 +83,7 @@ class Importing:
 
     def facts(self) -> Iterator[tuple[datetime, bytes]]:
         """Every fact with its time, in file order."""
-        last: dict[str, datetime] = {}
+        last: dict[str, Instant] = {}
         claimed: set[str] = set()
         for row in rows(self.source):
             self.report.rows += 1
@@ -79,10 +100,12 @@ class Importing:
             except ValueError as wrong:
                 self.report.refuse(wrong.args[0], row.number)
                 continue
-            if case in last and at < last[case]:
-                self.report.warn(words.BACKWARDS, words.row_of_case(row.number, case))
-            last[case] = at
-            yield at, self._act(row, case, at)
+            instant = last.get(case)
+            if instant is None or instant.at != at:
+                if instant is not None and at < instant.at:
+                    self.report.warn(words.BACKWARDS, words.row_of_case(row.number, case))
+                instant = last[case] = Instant(at)
+            yield at, self._act(row, case, instant)
 
     def _usable_case(self, case: str, row: Row) -> bool:
         if not case:
@@ -106,7 +129,7 @@ class Importing:
         text = self._cell(row, name).strip()
         return text if text and text not in self.chosen.ignore else None
 
-    def _act(self, row: Row, case: str, at: datetime) -> bytes:
+    def _act(self, row: Row, case: str, instant: Instant) -> bytes:
         data: dict[str, Any] = {"case": case}
         department, actor = self._value(row, self.chosen.department), self._value(row, self.chosen.actor)
         if department is not None:
@@ -116,7 +139,7 @@ class Importing:
         if (activity := self._value(row, self.chosen.activity)) is not None:
             data["activity"] = activity
         data["actor"] = {"kind": "human", "id": actor[:LONGEST]} if actor else {"kind": "human"}
-        return self._fact("case.worked", self._subject(row, case), at, data, f"{self.source.digest}-{row.number:09d}")
+        return self._fact("case.worked", self._subject(row, case), instant, data)
 
     def _subject(self, row: Row, case: str) -> str:
         return self._value(row, self.chosen.patient) or case
@@ -131,12 +154,7 @@ class Importing:
             self.report.warn(words.NO_CLAIM, words.case(case))
             return
         subject = self._subject(row, case)
-        yield (
-            at,
-            self._fact(
-                "claim.registered", subject, at, self._registration(row, case, claim), self._claim_id(row, "registered")
-            ),
-        )
+        yield at, self._fact("claim.registered", subject, Instant(at), self._registration(row, case, claim))
         answered = self._value(row, claim.answered_at)
         if answered is None:
             return
@@ -148,10 +166,7 @@ class Importing:
         if until < at:
             self.report.warn(words.EARLY_ANSWER, words.case(case))
         data = {"claim": case, "actor": {"kind": "human"}}
-        yield until, self._fact("claim.answered", subject, until, data, self._claim_id(row, "answered"))
-
-    def _claim_id(self, row: Row, what: str) -> str:
-        return f"{self.source.digest}-{what}-{row.number:09d}"
+        yield until, self._fact("claim.answered", subject, Instant(until), data)
 
     def _registration(self, row: Row, case: str, claim: ClaimMap) -> dict[str, Any]:
         data: dict[str, Any] = {"claim": case, "kind": claim.kind, "case": case, "actor": {"kind": "human"}}
@@ -166,10 +181,12 @@ class Importing:
             data["department"] = claim.department
         return data
 
-    def _fact(self, name: str, subject: str, at: datetime, data: dict[str, Any], number: str) -> bytes:
+    def _fact(self, name: str, subject: str, instant: Instant, data: dict[str, Any]) -> bytes:
         self.report.facts += 1
         self.made += 1
-        recorded = at if self.as_lived else max(self.now + self.made * MICROSECOND, at)
+        at = instant.at
+        number = instant.name(orjson.dumps([name, subject, at, data]))
+        recorded = at + instant.n * MICROSECOND if self.as_lived else max(self.now + self.made * MICROSECOND, at)
         envelope = {
             "specversion": "1.0", "id": number, "source": SOURCE, "type": f"parcours.{name}.v1", "subject": subject,
             "time": written(at), "recordedtime": written(recorded), "datacontenttype": "application/json", "data": data,

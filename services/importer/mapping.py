@@ -20,6 +20,8 @@ KNOWN = {
         "case id",
         "dossier",
         "n° dossier",
+        "n° de dossier",
+        "no de dossier",
         "no dossier",
         "numéro de dossier",
         "numéro dossier",

@@ -66,6 +66,10 @@ NO_DEPARTMENT = Both(
     "no column is the department, so nobody can be found sent from one to another: say --department NAME",
     "aucune colonne n'est le service : on ne peut voir personne renvoyé de l'un à l'autre ; indiquez --department NOM",
 )
+PATIENT_AS_CASE = Both(
+    "no column is the case, so all of a patient's acts are one case: say --case NAME",
+    "aucune colonne n'est le dossier : tous les actes d'un patient font un seul dossier ; indiquez --case NOM",
+)
 NOT_A_TIME = Both("not a time", "pas une date")
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from projections.policy import Policy
 from services.command_line.importing import Plan, plan, tell
 from services.importer.mapping import ClaimMap, Map
 from services.publishing import BadFile
-from tests.builders import lines, worked
+from tests.builders import fold_lines, lines, worked
 
 HEAD = "case_id,activity,department,timestamp\n"
 
@@ -32,7 +33,7 @@ def test_each_row_is_an_act_of_a_person_on_a_case(tmp_path: Path) -> None:
 
     assert facts[0]["data"] == {"case": "c1", "department": "A", "activity": "read", "actor": {"kind": "human"}}
     assert "department" not in facts[1]["data"]  # type: ignore[operator]
-    assert str(facts[1]["id"]).endswith("-000000002")
+    assert facts[1]["id"] != facts[0]["id"]
     assert found.report.rows == 2
 
 
@@ -40,6 +41,27 @@ def test_importing_twice_gives_the_same_identities(tmp_path: Path) -> None:
     path = brought(tmp_path, "log.csv", HEAD + "c1,read,A,2026-03-02T09:00:00Z\n")
 
     assert planned(path)[1][0]["id"] == planned(path)[1][0]["id"]
+
+
+def test_the_next_longer_export_brings_only_what_is_new_in_it(tmp_path: Path) -> None:
+    days = "c1,,Accueil,03/11/2026\nc1,,Facturation,03/11/2026\nc1,,Facturation,03/11/2026\n"
+    first = planned(brought(tmp_path, "s1.csv", HEAD + days))[1]
+    text = HEAD + "c0,,Accueil,02/11/2026\n" + days + "c1,,Accueil,05/11/2026\n"
+    second = planned(brought(tmp_path, "s2.csv", text))[1]
+    windows = planned(brought(tmp_path, "s3.csv", text.replace("Accueil", "Urgences pédiatriques").encode("cp1252")))[1]
+
+    assert len({fact["id"] for fact in first}) == 3
+    assert [fact["id"] for fact in second[1:4]] == [fact["id"] for fact in first]
+    assert len({fact["id"] for fact in second}) == 5
+    assert windows[2]["id"] == second[2]["id"]
+
+
+def test_rows_of_one_instant_keep_the_order_of_the_file_also_as_lived(tmp_path: Path) -> None:
+    rows = "".join(f"c1,,{name},03/11/2026\n" for name in "ABABCADA")
+    _, facts = planned(brought(tmp_path, "log.csv", HEAD + rows), as_lived=True)
+
+    found = fold_lines([orjson.dumps(fact) for fact in reversed(facts)], Policy())
+    assert found["cases"][0]["path"] == list("ABABCADA")
 
 
 def test_as_lived_is_recorded_when_it_happened_in_the_order_it_happened(tmp_path: Path) -> None:
