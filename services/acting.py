@@ -41,9 +41,12 @@ def fact(tenant: str, patient: str, alert: str, wish: Wish, at: datetime) -> dic
         data["reason"] = wish.reason
     if wish.until and wish.kind != "dismissed":
         try:
-            data["until"] = written(instant(wish.until))
+            until = instant(wish.until)
         except ValueError as wrong:
             raise NotAnAct(f"until: {wrong}") from None
+        if until <= at:
+            raise NotAnAct(f"until: {wish.until} is over already")
+        data["until"] = written(until)
     content = {
         "specversion": "1.0", "id": str(uuid_utils.uuid7()), "source": SOURCE, "type": f"parcours.alert.{wish.kind}.v1",
         "tenant": tenant, "subject": patient, "partitionkey": partition_key(tenant, patient), "time": written(at),

@@ -233,6 +233,7 @@ async def owed(connection: Connection, tenant: str | None, within: timedelta | N
                 {
                     "tenant": row["tenant"], "claim": row["claim_id"], "patient": row["patient"], "department": row["department"],
                     "ladder": row["ladder"], "chases": row["chases"], "t0": stamp(row["t0"]), "used": round(used, 3),
+                    "jurisdiction": row["jurisdiction"],
                     **{name: clock[name] for name in ("clock", "instance", "state", "due_at")},
                 }
             )  # fmt: skip

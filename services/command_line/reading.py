@@ -1,7 +1,7 @@
 """bounced, claims, calendar: what the tables list, for people and for programs."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from projections.policy import Policy
 from projections.rows import Row
 from projections.words import CLOCKS, LADDER, LEVELS
 from services import reading
@@ -29,7 +30,7 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
-from services.tables import connected
+from services.tables import active_generation, connected
 
 MOST_ROWS = 200
 
@@ -234,12 +235,22 @@ def calendar(
     language = chosen(lang)
     _, found = here(home)
     rows = run(_owed(str(found["postgres"]), tenant, None))
-    to.write_bytes(calendar_of(rows, language))
+    to.write_bytes(calendar_of(rows, run(_zones(str(found["postgres"]))), language))
     out.print(f"{to}: {len(rows)}", markup=False)
 
 
-def calendar_of(rows: list[Row], language: int) -> bytes:
-    """The open clocks as calendar entries: pseudonyms and deadlines, nothing a patient said."""
+async def _zones(url: str) -> dict[str, tzinfo]:
+    """Where each jurisdiction's days begin and end."""
+    async with connected(url, "calendar") as connection:
+        active = await active_generation(connection)
+    known = (active.policy if active else Policy()).known
+    return {name: law.calendar.tz for name, law in known.items()}
+
+
+def calendar_of(rows: list[Row], zones: Mapping[str, tzinfo], language: int) -> bytes:
+    """The open clocks as calendar entries: pseudonyms and deadlines, nothing a patient said. What is due at the end of a day is that
+    whole day.
+    """
     from icalendar import Calendar, Event
 
     found = Calendar()
@@ -247,10 +258,11 @@ def calendar_of(rows: list[Row], language: int) -> bytes:
     found.add("version", "2.0")
     for row in rows:
         event = Event()
-        due = datetime.fromisoformat(row["due_at"])
+        due = datetime.fromisoformat(row["due_at"]).astimezone(zones.get(row["jurisdiction"], UTC))
+        is_end_of_day = due.timetz().replace(tzinfo=None) == time()
         event.add("uid", f"{row['tenant']}:{row['patient']}:{row['claim']}:{row['clock']}:{row['instance']}@parcours")
         event.add("dtstamp", datetime.fromisoformat(row["t0"]))
-        event.add("dtstart", due)
+        event.add("dtstart", (due - timedelta(seconds=1)).date() if is_end_of_day else due.astimezone(UTC))
         event.add("summary", f"{CLOCKS[row['clock']][language]} · {row['claim']} · {row['patient']}")
         event.add("description", f"{row['ladder']} {LADDER[row['ladder']][language]}")
         found.add_component(event)

@@ -1,6 +1,6 @@
 """What people do on a page: take, silence or dismiss an alert, choose an establishment, see to parked records."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -36,6 +36,8 @@ def _act(routes: APIRouter, console: Console) -> None:
             if not rows or not may_see(who.departments, [rows[0]["department"]]):
                 raise Missing
         wish = acting.Wish(_kind(kind), who.name, reason.strip() or None, _until(until, view))
+        if wish.until is not None and datetime.fromisoformat(wish.until) <= datetime.now(UTC):
+            return console.page(request, who, view, "message", 422, title=view.t("silence"), hint=view.t("until_over"))
         try:
             (where,) = await acting.act(console.log, [(who.tenant, rows[0]["patient"], alert)], wish, console.topic)
         except acting.NotAnAct as wrong:

@@ -49,6 +49,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "dismiss": ("Écarter", "Dismiss"),
     "why_dismiss": ("Pourquoi ce n'était pas utile", "Why it was of no use"),
     "until": ("Jusqu'au", "Until"),
+    "until_over": ("Ce jour est déjà passé.", "That day is over already."),
     "reason": ("Motif", "Reason"),
     "other_acts": ("Autres actions", "Other actions"),
     "patient": ("Patient", "Patient"),

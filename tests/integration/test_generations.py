@@ -1,7 +1,6 @@
 """Rebuild, hand over, verify, what-if: the tables made anew while others read them, and nothing said twice."""
 
 import asyncio
-from pathlib import Path
 from random import Random
 
 import asyncpg
@@ -396,15 +395,6 @@ async def test_a_rebuild_goes_on_only_with_what_was_to_be_a_rebuild_of_its_own_p
     await line.fetch("update parcours.generation set fold_version = 'older' where id = $1", made.id)
     with pytest.raises(NoGeneration, match="another version"):
         await making.begin(one, None, resume=True)
-
-
-async def test_new_tables_are_not_begun_where_there_is_no_room(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    await line.publish(busy())
-    await line.project()
-    await making.room_for_another(rebuilding(line), Path("/"))
-    monkeypatch.setattr(making, "ROOM", 1e12)
-    with pytest.raises(NoGeneration, match="Make room"):
-        await making.room_for_another(rebuilding(line), Path("/"))
 
 
 async def test_the_old_generation_is_written_by_nobody_any_more(line: Line) -> None:

@@ -12,8 +12,6 @@ from aiokafka.structs import TopicPartition
 
 from projections.policy import Policy
 from services import acting
-from services.command_line import generations as commands
-from services.command_line.showing import Problem
 from services.log import LogWriter
 from services.notifier.webhooks import post
 from services.projector import rebuild as making
@@ -85,8 +83,8 @@ async def test_a_rebuild_is_refused_without_room_for_a_second_set_of_tables(
     await line.project()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000))
 
-    with pytest.raises(Problem, match="a rebuild needs about"):
-        await commands._check_disk(rebuilding(line), tmp_path)
+    with pytest.raises(NoGeneration, match="new tables need about"):
+        await making.room_for_another(rebuilding(line), tmp_path)
 
 
 async def test_a_webhook_goes_to_the_address_that_was_judged_whatever_its_name_says_next(

@@ -1,10 +1,13 @@
 """Rules, hours and words of the notifier: what is said when, and how long a message may be."""
 
 from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
 
+from services import acting
+from services.command_line.reading import calendar_of
 from services.notifier.hours import Hours, InvalidHours, after, next_time
 from services.notifier.rules import InvalidRules, default_text, read_rules
 from services.notifier.words import MOST_BYTES, body, text
@@ -109,3 +112,21 @@ def test_a_mail_says_why_in_the_language_of_its_reader() -> None:
 
     assert "2 passages" in text(message, "fr", "http://here")
     assert "2 moves" in text(message, "en", "http://here")
+
+
+def test_a_silence_that_is_over_already_is_none() -> None:
+    wish = acting.Wish("silenced", "mme.lambert", until="2020-01-11T23:00:00Z")
+    with pytest.raises(acting.NotAnAct, match="over already"):
+        acting.fact("default", "p1", "bounced_case:p1:c1:1", wish, datetime(2026, 3, 2, tzinfo=UTC))
+
+
+def test_what_is_due_at_the_end_of_a_day_is_that_whole_day_in_a_calendar() -> None:
+    row = {
+        "tenant": "default", "patient": "p1", "claim": "k1", "clock": "answer", "instance": 1, "t0": "2026-11-01T09:00:00Z", "ladder": "U0",
+        "jurisdiction": "fr-csp",
+    }  # fmt: skip
+    zones = {"fr-csp": ZoneInfo("Europe/Paris")}
+    whole = calendar_of([row | {"due_at": "2026-11-28T23:00:00Z"}], zones, 1).decode()
+    moment = calendar_of([row | {"due_at": "2026-11-28T16:30:00Z"}], zones, 1).decode()
+    assert "DTSTART;VALUE=DATE:20261128" in whole
+    assert "DTSTART:20261128T163000Z" in moment
