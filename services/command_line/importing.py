@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from events.envelope import TENANT
-from services.command_line.facts import Wait, progress, send
+from services.command_line.facts import Wait, policy_here, progress, send
 from services.command_line.showing import (
     AsJson,
     Exit,
@@ -131,9 +131,26 @@ def import_files(
         )
     else:
         _, found = here(home)
-        for one in plans:
-            run(send(found, one.lines(), None, wait=wait))
+        known = run(policy_here(str(found["postgres"])))[0].known
+        if chosen.claim is not None and chosen.claim.jurisdiction not in (None, *known):
+            raise Problem(
+                (
+                    f"{chosen.claim.jurisdiction!r} is no jurisdiction of the policy in force; there are {', '.join(sorted(known))}",
+                    (
+                        f"{chosen.claim.jurisdiction!r} n'est pas une juridiction de la politique en vigueur ; il y a"
+                        f" {', '.join(sorted(known))}"
+                    ),
+                )[language]
+            )
+        parked = sum(run(send(found, one.lines(), None, wait=wait)).refused for one in plans)
         tell(plans, language, as_json=as_json)
+        if parked:
+            raise Problem(
+                (
+                    f"{counted(parked, 'fact')} will be parked, each with its reason: parcours parked list",
+                    f"{counted(parked, 'fait')} mis de côté, chacun avec sa raison : parcours parked list",
+                )[language]
+            )
     if any(one.report.unusable for one in plans) and not any(one.report.facts for one in plans):
         raise Problem("not one row could be used")
 

@@ -161,6 +161,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "services": ("Processus", "Processes"),
     "parked": ("Enregistrements mis de côté", "Parked records"),
     "parked_none": ("Rien n'est mis de côté.", "Nothing is parked."),
+    "parked_some": (
+        "Des enregistrements ont été mis de côté ({n}) : voyez pourquoi ci-dessous.",
+        "Records were set aside ({n}): see why below.",
+    ),
     "alive": ("en marche", "running"),
     "silent": ("muet depuis {n} s", "silent for {n} s"),
     "generations": ("Générations", "Generations"),
