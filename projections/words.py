@@ -125,6 +125,12 @@ def reasons(file: PatientFile, found: Finding) -> list[Said]:
             return [] if claim is None else _claim_reasons(claim, found)
 
 
+def passages(n: int, of: str) -> str:
+    """So many visits of a kind, in French."""
+    s = "s" if n > 1 else ""
+    return f"{n} passage{s} {of}{s}"
+
+
 def _bounced_case(file: PatientFile, found: Finding) -> list[Said]:
     case = file.cases.get(found.case or "")
     number = int(found.id.rsplit(":", 1)[1])
@@ -134,8 +140,8 @@ def _bounced_case(file: PatientFile, found: Finding) -> list[Said]:
     said = [
         Said(
             "path",
-            f"{path.hops} unplanned moves: {arrows(path.departments)}",
-            f"{path.hops} passages non prévus : {arrows(path.departments)}",
+            f"{path.hops} unplanned move{'' if path.hops == 1 else 's'}: {arrows(path.departments)}",
+            f"{passages(path.hops, 'non prévu')} : {arrows(path.departments)}",
             tuple(visit.fact for visit in path.visits),
         )
     ]
@@ -165,8 +171,8 @@ def _path_reasons(path: Path) -> list[Said]:
         said.append(
             Said(
                 "sterile",
-                f"{path.sterile} visits in which nothing was achieved",
-                f"{path.sterile} passages stériles",
+                f"{path.sterile} visit{'' if path.sterile == 1 else 's'} in which nothing was achieved",
+                passages(path.sterile, "stérile"),
                 tuple(path.sterile_visits),
             )
         )
@@ -290,7 +296,7 @@ STEPS = {
     "chased": ("the patient chases", "le patient relance"),
     "met": ("{clock}: in time", "{clock} : dans les temps"),
     "met_late": ("{clock}: done, but late (due {when})", "{clock} : fait, mais en retard (échéance le {when})"),
-    "breached": ("{clock}: due moment passed without it", "{clock} : échéance passée sans qu'il soit fait"),
+    "breached": ("{clock}: due moment passed without it", "{clock} : échéance passée sans que ce soit fait"),
     "hold_moved": (
         "the promise moves the due moment to {when}; it does not answer the claim",
         "la promesse reporte l'échéance au {when} ; elle ne répond pas à la réclamation",

@@ -57,6 +57,11 @@ class View:
     def number(self, value: float | None) -> str:
         return texts.number(self.language, value)
 
+    def counted(self, n: int, key: str) -> str:
+        """So many of something."""
+        is_one = n == 1 or (n == 0 and self.language == "fr")
+        return f"{self.number(n)} {self.t(f'{key}_one' if is_one else key)}"
+
     def share(self, value: float | None) -> str:
         return texts.share(self.language, value)
 
