@@ -30,6 +30,7 @@ def report(
     lang: Lang = "en",
     case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,
     time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
+    zone: Annotated[str | None, typer.Option("--zone", help="Zone of times without one, as in Europe/Paris.")] = None,
     department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A cell with this value is empty.")] = None,
     map_file: Annotated[Path | None, typer.Option("--map", help="A map in TOML, or the shipped receipt.toml.")] = None,
@@ -42,7 +43,7 @@ def report(
     chosen(lang)
     found = _result(file)
     if found is None:
-        named = {"case": case, "time": time, "department": department}
+        named = {"case": case, "time": time, "department": department, "zone": zone}
         try:
             columns = read_map(map_file).model_copy(
                 update={name: value for name, value in named.items() if value is not None}

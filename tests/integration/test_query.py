@@ -5,7 +5,7 @@ import json
 from datetime import timedelta
 from xml.etree import ElementTree as ET
 
-from tests.builders import MONDAY, Said, lines, said, worked
+from tests.builders import MONDAY, Said, lines, registered, said, tick, worked
 from tests.line import Line
 from tests.served import served
 
@@ -173,6 +173,24 @@ async def test_the_list_as_it_was_known_has_pages_and_an_order_too(line: Line) -
             assert then == now
         old = await client.get("/v1/cases?as_of=2026-06-01T00:00:00Z&older_than_days=89")
         assert [case["patient"] for case in old.json()["cases"]] == ["p1", "p0"]
+
+
+async def test_the_claims_as_they_were_known(line: Line) -> None:
+    one = registered("k1", "fr-csp", department="A").of("p1", "default").on(MONDAY).named("k1")
+    other = registered("k2", "fr-csp", department="B").of("p2", "default").on(MONDAY + timedelta(days=1)).named("k2")
+    answer = said("claim.answered", claim="k1").of("p1", "default").on(MONDAY + timedelta(days=40)).named("a")
+    await told(line, one, other, answer, tick("2026-06-01T00:00:00Z"))
+    async with served(line) as api, await api.client() as client:
+        now = (await client.get("/v1/claims")).json()["claims"]
+        known = {"as_of": "2026-06-01T00:00:00Z"}
+        assert (await client.get("/v1/claims", params=known)).json()["claims"] == now
+        then = (await client.get("/v1/claims", params={"as_of": "2026-04-10T00:00:00Z", "limit": 1})).json()
+        assert [(row["claim"], row["ladder"], row["department"]) for row in then["claims"]] == [("k1", "U3", "A")]
+        more = {"as_of": "2026-04-10T00:00:00Z", "next": then["next"], "overdue": True}
+        assert [row["claim"] for row in (await client.get("/v1/claims", params=more)).json()["claims"]] == ["k2"]
+        soon = {"as_of": "2026-03-05T00:00:00Z", "due_within_hours": 24}
+        assert (await client.get("/v1/claims", params=soon)).json()["claims"] == []
+        assert (await client.get("/v1/claims?as_of=demain")).status_code == 422
 
 
 async def test_what_was_known_of_a_case_that_is_voided_since_is_found_by_its_patient(line: Line) -> None:
