@@ -215,6 +215,22 @@ async def open_findings(
     return [finding_json(row) | {"reasons": row["reasons"], "shown_at": stamp(row["shown_at"])} for row in rows]
 
 
+async def unsaid(connection: Connection, tenant: str, departments: Sequence[str] | None, most: int) -> tuple[int, int]:
+    """How many bounced cases or patients, and unanswered claims, are open and raised with nobody: old history, or seen a moment ago.
+    Counted up to `most` of each.
+    """
+    mine = None if departments is None else list(departments)
+    row = await connection.fetchrow(
+        "select count(*) filter (where kind like 'bounced%') as bounced, count(*) filter (where kind = 'unanswered_claim') as claims"
+        " from (select f.kind from parcours.finding f where f.tenant = $1 and f.is_open"
+        "  and f.kind in ('bounced_case', 'bounced_patient', 'unanswered_claim') and ($2::text[] is null or f.department = any($2))"
+        "  and not exists (select 1 from parcours.announced a where a.tenant = f.tenant and a.finding = f.id and a.is_raised)"
+        "  limit $3) u",
+        tenant, mine, most,
+    )  # fmt: skip
+    return (0, 0) if row is None else (row["bounced"], row["claims"])
+
+
 WORST = """
 select s.finding as alert, s.tenant, s.patient, s.level, s.said_at, coalesce(s.raised_at, s.said_at) as raised_at, s.n,
     s.is_raised, s.cause, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons, c.path, c.first_sign,

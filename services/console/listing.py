@@ -14,6 +14,8 @@ from services.cursors import cursor_of, key_of
 from services.matrix import drawing, matrix_of
 from services.sight import departments_seen
 
+MOST_UNSAID = 10_000
+
 
 def add(routes: APIRouter, console: Console) -> None:
     """The routes of these pages."""
@@ -34,8 +36,13 @@ def _morning(routes: APIRouter, console: Console) -> None:
             async with console.pool.acquire() as again:
                 return await pages.morning(again, who.tenant, who.departments, view)
 
+        async def count() -> tuple[int, int]:
+            async with console.counting.acquire() as again:
+                return await tables.unsaid(again, who.tenant, who.departments, MOST_UNSAID)
+
         found = await console.lately.get(("morning", who.tenant, who.departments), make)
-        return console.page(request, who, view, "morning", brake=brake, **found)
+        unsaid = await console.kept.get(("unsaid", who.tenant, who.departments), count)
+        return console.page(request, who, view, "morning", brake=brake, unsaid=unsaid, **found)
 
 
 def _cases(routes: APIRouter, console: Console) -> None:

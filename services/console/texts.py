@@ -218,6 +218,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "over_not": ("Seulement celles qui ne sont pas résolues", "Only those that are not resolved"),
     "newest": ("Les {n} plus récentes.", "The {n} newest."),
     "more_calls": ("Tous les dossiers, les plus malmenés d'abord", "All cases, those who have endured most first"),
+    "unsaid": (
+        "Hors de cette liste, parce que leur histoire est ancienne ou qu'ils viennent d'être vus :",
+        "Not in this list, for their history is old or they were seen a moment ago:",
+    ),
+    "unsaid_cases": ("cas de ballottage", "bounced cases or patients"),
+    "unsaid_cases_one": ("cas de ballottage", "bounced case or patient"),
+    "unsaid_claims": ("réclamations sans réponse", "unanswered claims"),
+    "unsaid_claims_one": ("réclamation sans réponse", "unanswered claim"),
     "years": ("{n} ans", "{n} years"),
     "not_drawn": (
         "Plus rien depuis le {at} ({age}) : ce silence n'est pas dessiné à l'échelle.",

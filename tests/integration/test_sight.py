@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 
 from services.security import Role, Visitor, create_link
-from tests.builders import DAY, MONDAY, received, registered, tick, worked
+from tests.builders import DAY, MONDAY, lines, received, registered, tick, worked
 from tests.integration.test_query import moved, told
 from tests.line import Line
 from tests.served import Served, served
@@ -106,3 +107,18 @@ async def test_what_cannot_be_shown_is_a_page_in_the_language_last_read(line: Li
     assert "Nothing is lost" in away.text
     assert str(start.url).endswith("/en")
     assert program.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_morning_names_what_is_found_and_said_to_nobody(line: Line) -> None:
+    brought = datetime(2026, 9, 1, tzinfo=UTC)
+    old = [
+        worked(d).of("p1", "default").on(MONDAY + timedelta(days=n)).recorded_at(brought).named(f"m{n}") for n, d in enumerate("ABA")
+    ]  # fmt: skip
+    claim = registered("k1", "fr-csp").of("p2", "default").on(MONDAY).recorded_at(brought).named("k1")
+    await line.publish(lines(*old, claim, tick(brought + timedelta(days=2))))
+    await line.project()
+    async with served(line) as api, visiting(api) as client:
+        page = " ".join((await client.get("/fr")).text.split())
+        assert "1 cas de ballottage" in page
+        assert "1 réclamation sans réponse" in page
+        assert "1 bounced case or patient" in " ".join((await client.get("/en")).text.split())
