@@ -22,6 +22,7 @@ from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from events.envelope import CONTENT_TYPE
+from services.log_access import access
 
 Record = ConsumerRecord[bytes | None, bytes | None]
 T = TypeVar("T")
@@ -81,7 +82,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 async def ensure_topics(servers: str, topics: Sequence[str], partitions: int, replication: int = 1) -> None:
     """Create the topics; those that are there must be as we would have made them. Raises `TopicDiffers`, `LogUnavailable`."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000, **access())
     try:
         await admin.start()
         for topic in topics:
@@ -113,7 +114,7 @@ async def _ensure(admin: AIOKafkaAdminClient, topic: str, partitions: int, repli
 @asynccontextmanager
 async def keeps_times(servers: str, topics: Sequence[str], replication: int = 1) -> AsyncIterator[None]:
     """While the block lasts, topics keep the time a record is given as when it was appended: for a log that is put back."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000, **access())
     await admin.start()
     try:
         await _set_times(admin, topics, "CreateTime", replication)
@@ -213,6 +214,7 @@ async def _reader(servers: str, topic: str, limit: float | None = 10) -> AsyncIt
     """A consumer of all of a topic, for a moment."""
     consumer = AIOKafkaConsumer(
         topic,
+        **access(),
         bootstrap_servers=servers,
         request_timeout_ms=10_000,
         enable_auto_commit=False,
@@ -239,6 +241,7 @@ async def hashes_before(
     if not wanted:
         return found
     consumer = AIOKafkaConsumer(
+        **access(),
         bootstrap_servers=servers,
         auto_offset_reset="none",
         enable_auto_commit=False,
@@ -345,6 +348,7 @@ class LogWriter:
         async with self._making:
             if self._producer is None:
                 producer = AIOKafkaProducer(
+                    **access(),
                     bootstrap_servers=self.servers,
                     enable_idempotence=True,
                     acks="all",

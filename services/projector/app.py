@@ -13,6 +13,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage, Topic
 
 from services.health import health_app, quiet_server
 from services.log import FETCHING, Record
+from services.log_access import security
 from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.owning import REBALANCE, SESSION, Stuck
@@ -127,6 +128,7 @@ async def _run(one: Settings, kafka: str, pool: Pool, slot: int, stop: asyncio.E
         # a JoinGroup answer takes up to the rebalance timeout: below it every slow rebalance starts again
         request_timeout_ms=int((REBALANCE + 5) * 1000),
         consumer_only=True,
+        security=security(),
         apply_types=False,
         graceful_timeout=GRACE,
         logger=logging.getLogger("parcours.faststream"),

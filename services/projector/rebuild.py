@@ -20,6 +20,7 @@ from projections.policy import Policy
 from services import tables_generations as saved
 from services import tables_projector as tables
 from services.log import MAX_RECORD, end_offsets, first_offsets, full_batch, partition_of
+from services.log_access import access
 from services.projector.changes import Person
 from services.projector.filling import SEGMENT, Batches, Filling
 from services.projector.held import Memory
@@ -165,6 +166,7 @@ async def _read(one: Rebuilding, work: Filling, left: Mapping[int, int]) -> None
     total, done = sum(end - work.positions[number].next_offset for number, end in left.items()), 0
     parts = {number: TopicPartition(one.topic, number) for number in left}
     consumer = AIOKafkaConsumer(
+        **access(),
         bootstrap_servers=one.kafka,
         enable_auto_commit=False,
         auto_offset_reset="none",
