@@ -93,8 +93,12 @@ def _make(folder: Path) -> None:
     folder.chmod(0o700)  # also one that was there: what patients said is in it, and what opens the console
 
 
-async def put_back(one: Place, folder: Path, step: Step, replication: int = 1) -> dict[str, int]:
-    """Write a backup into empty servers whose topics exist; how many records of each topic. Raises `NotRestored`."""
+async def put_back(
+    one: Place, folder: Path, step: Step, replication: int = 1, begins: Callable[[], None] = lambda: None
+) -> dict[str, int]:
+    """Write a backup into empty servers whose topics exist; how many records of each topic. `begins` is called before the first is
+    written. Raises `NotRestored`.
+    """
     index = index_of(folder)
     for topic in TOPICS:
         ends = await end_offsets(one.kafka, topic)
@@ -107,6 +111,7 @@ async def put_back(one: Place, folder: Path, step: Step, replication: int = 1) -
             raise NotRestored(
                 "the database holds tables of Parcours already: a backup is put back into empty servers only"
             )
+    begins()
     done, total, places = 0, sum(index["records"].values()), Places()
     writer = LogWriter(one.kafka, limit=60)
     try:

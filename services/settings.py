@@ -32,6 +32,11 @@ class Settings:
         return self.home / "run.json"
 
     @property
+    def restoring_file(self) -> Path:
+        """There while a backup is put back here, and after that was interrupted: what is in the home is not whole."""
+        return self.home / "restoring"
+
+    @property
     def cache(self) -> Path:
         """Kafka's jars and what Java learned of them: once for all instances of a user."""
         return Path(os.environ.get("PARCOURS_CACHE") or Path.home() / ".cache" / "parcours")

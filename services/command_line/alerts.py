@@ -18,6 +18,7 @@ from services.command_line.showing import (
     Lang,
     Problem,
     Tenant,
+    chosen,
     fail,
     here,
     out,
@@ -26,6 +27,7 @@ from services.command_line.showing import (
     print_table,
     run,
 )
+from services.console.texts import state_said
 from services.log import LogWriter
 from services.notifier import routing
 from services.notifier.rules import default_text, read_rules
@@ -81,8 +83,7 @@ def list_alerts(
 
     Example: parcours alerts list --lang fr
     """
-    if lang not in ("en", "fr"):
-        fail(f"--lang must be en or fr, not {lang!r}", Exit.USAGE)
+    language = chosen(lang)
     _, found = here(home)
 
     async def read() -> list[Any]:
@@ -94,8 +95,12 @@ def list_alerts(
         print_json(rows)
         return
     print_table(
-        ("Alerts", "Alertes")[lang == "fr"], ("state", "level", "alert", "department", "what"),
-        [(r["state"], r["level"], r["alert"], r["department"], r[f"title_{lang}"]) for r in rows],
+        ("Alerts", "Alertes")[language],
+        (("state", "level", "alert", "department", "what"), ("état", "niveau", "alerte", "service", "quoi"))[language],
+        [
+            (state_said("fr", r["state"]) if language else r["state"], r["level"], r["alert"], r["department"], r[f"title_{lang}"])
+            for r in rows
+        ],
     )  # fmt: skip
 
 

@@ -52,9 +52,11 @@ def restore(folder: Folder, home: Home = None) -> None:
             asyncio.run(ensure_topics(servers.kafka_address, [EVENTS, ALERTS], one.partitions, one.replication))
             with progress() as bar:
                 place = Place(servers.kafka_address, servers.postgres_url)
-                counts = run(put_back(place, folder, stepping(bar), one.replication))
+                work = put_back(place, folder, stepping(bar), one.replication, one.restoring_file.touch)
+                counts = run(work)
         finally:
             servers.stop()
+        one.restoring_file.unlink(missing_ok=True)
     out.print(
         f"{counts[EVENTS]} facts, {counts[ALERTS]} alerts and the tables are back. Start with: parcours up",
         markup=False,

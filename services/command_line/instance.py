@@ -97,6 +97,10 @@ def up(
 
 async def _up(one: Settings, options: Options) -> None:
     with sole_owner(one):
+        if one.restoring_file.exists():
+            raise Problem(
+                f"putting a backup back into {one.home} was interrupted: what is there is not whole. Delete it, and restore once more."
+            )
         started = time.monotonic()
         async with running_instance(one, options) as instance:
             for notice in instance.servers.notices:

@@ -140,6 +140,9 @@ async def test_everything_lost_and_put_back_goes_on_where_the_backup_stood(tmp_p
     try:
         restored = await asyncio.to_thread(after.command, "restore", str(lost), embedded=True)
         assert restored.returncode == 0, restored.stderr
+        over = await asyncio.to_thread(after.command, "restore", str(lost), embedded=True)
+        assert "into empty servers only" in over.stderr
+        assert not (after.home / "restoring").exists()
         after.start()
         again = await after.records()
         assert [one[1:] for one in again] == [one[1:] for one in kept]  # when each was appended, too

@@ -201,6 +201,13 @@ def test_every_command_has_help_with_an_example() -> None:
         assert "Example: parcours" in (command.callback.__doc__ or ""), command.callback.__name__
 
 
+def test_a_home_that_was_restored_by_half_is_not_started_on(tmp_path: Path) -> None:
+    person = Person(tmp_path / "half")
+    person.home.mkdir()
+    (person.home / "restoring").touch()
+    assert "was interrupted" in person.says("up", code=1)
+
+
 def test_what_a_killed_up_leaves_is_seen_and_stopped(tmp_path: Path) -> None:
     person = Person(tmp_path / "left")
     person.says("up", "--detach", "--no-clock")
