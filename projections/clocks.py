@@ -87,6 +87,13 @@ class Clock:
             self.state = "met" if self.state == "running" and at < self.due_at else "met_late"
             self.met_at = at
 
+    def was_late_after_all(self) -> bool:
+        """Whether what was met in time was not, now that its due moment is known to have come sooner."""
+        if self.state != "met" or self.met_at is None or self.met_at < self.due_at:
+            return False
+        self.state = "met_late"
+        return True
+
     def stop(self) -> None:
         """What it waits for is no longer owed: cancelled if running; breached stays breached, but stopped."""
         if self.state == "running":

@@ -1,6 +1,7 @@
 """A contact as all its facts together say it is: whose it is, about what, and whether it arrived. DOMAIN section 2."""
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from events.contacts import (
@@ -15,6 +16,7 @@ from events.contacts import (
 )
 from events.envelope import Recorded
 
+PLACE: Final = attrgetter("place")
 NONE: Final[frozenset[str]] = frozenset()
 ALONE: Final[dict[str, frozenset[str]]] = {}
 MOST_ALONE: Final = 10_000
@@ -130,20 +132,34 @@ class Contact:
 
     def arrived(self, fact: Recorded) -> bool:
         """Whether something that went out with this contact was delivered: an undelivered one is void."""
-        parts = [fact]
-        if self.sent is not None and (fact is self.sent or not isinstance(fact.data, ContactSent)):
-            parts = [self.sent, *self.claim_facts] if fact is self.sent else [self.sent, fact]
+        parts = [fact] if self._stands_alone(fact) else [*self._together(), fact]
         refused = any(getattr(part.data, "delivered", None) is False for part in parts)
         return not refused and not self._came_back(parts[0])
 
     def moment_of(self, fact: Recorded) -> Recorded:
         """The fact at whose place another counts: a `contact.sent` and the claim fact that names it are one."""
-        if self.sent is None or (isinstance(fact.data, ContactSent) and fact is not self.sent):
+        if self._stands_alone(fact):
             return fact
-        parts = [self.sent, *self.claim_facts] if fact is self.sent else [self.sent, fact]
-        if self.sent is not self.sendings[0]:  # what was said with a sending that came back arrived with this one
-            parts = [part for part in parts if part.place >= self.sent.place]
-        return min(parts, key=lambda part: part.place)
+        parts = self._together()
+        return min(
+            parts if fact is self.sent else [part for part in parts if part is self.sent or part is fact], key=PLACE
+        )
+
+    def _stands_alone(self, fact: Recorded) -> bool:
+        """Whether nothing goes with it: nothing was sent, or it is a sending that is not the one that counts."""
+        return self.sent is None or (isinstance(fact.data, ContactSent) and fact is not self.sent)
+
+    def _together(self) -> list[Recorded]:
+        """The sending that counts, first, and the claim facts that are one with it. What was said with a sending that came back, before it
+        did, or before this one went out again, counts where this one does.
+        """
+        sent = self.sent
+        if sent is None:
+            return []
+        after: tuple[object, ...] | None = sent.place if sent is not self.sendings[0] else None
+        if after is None and self.returned is not None and self.returned < sent.place:
+            after = self.returned
+        return [sent, *(part for part in self.claim_facts if after is None or part.place > after)]
 
     def _choose(self) -> None:
         """What went out with it: the first sending that did not come back, for an undelivered one is as if it had never been."""

@@ -243,7 +243,16 @@ class Owed:
         for clock in self.clocks:
             if pause in clock.pauses:
                 clock.due_at = self._due(clock)
+                if clock.was_late_after_all() and clock.name == "answer":
+                    self._was_unanswered(clock.due_at)
         self._tell(at, fact, code, self.current["answer"], self.current["answer"].due_at)
+
+    def _was_unanswered(self, since: datetime) -> None:
+        """The pause ended sooner than it might have: what was answered in it was late, as is seen now."""
+        if self.unanswered is None:
+            self.unanswered = Missed(since, "U3", is_open=False)
+        elif since < self.unanswered.opened_at:
+            self.unanswered.opened_at = since
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

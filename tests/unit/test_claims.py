@@ -111,6 +111,46 @@ def test_a_letter_sent_again_under_its_own_name_answers() -> None:
     assert found.claim()["state"] == "open"
 
 
+def test_a_letter_that_came_back_unsent_and_is_sent_weeks_later_answers_then() -> None:
+    found = fold(
+        registered(jurisdiction="default").on("2026-03-02T09:00:00Z"),
+        answered(contact="s1").on("2026-03-04T09:00:00Z"),
+        said("contact.undelivered", contact="s1").on("2026-03-06T09:00:00Z"),
+        sent("s1").on("2026-04-15T09:00:00Z"),
+        tick("2026-04-16T00:00:00Z"),
+    )
+
+    assert (found.claim()["answered_at"], found.clock("answer")["state"]) == ("2026-04-15T09:00:00Z", "met_late")
+    (late,) = found.findings("unanswered_claim")
+    assert (late["opened_at"], late["open"]) == ("2026-03-31T00:00:00Z", False)
+
+
+def test_a_letter_of_which_one_part_says_it_never_arrived_arrived_with_none() -> None:
+    found = fold(
+        registered(jurisdiction="default").on("2026-03-02T09:00:00Z"),
+        sent("s1").on("2026-03-03T09:00:00Z"),
+        acknowledged(contact="s1").on("2026-03-03T10:00:00Z"),
+        answered(contact="s1", delivered=False).on("2026-03-03T11:00:00Z"),
+        tick("2026-03-10T00:00:00Z"),
+    )
+
+    assert found.clock("acknowledge")["state"] == "breached"
+    assert found.claim()["ladder"] == "U2"
+
+
+def test_answered_in_a_pause_that_did_not_move_the_due_instant_is_late() -> None:
+    found = fold(
+        registered("k1", "us-cms", due_at="2026-05-05T14:00:00-04:00").on("2026-04-29T09:00:00Z"),
+        paused("legal_hold").on("2026-05-05T13:00:00-04:00"),
+        answered().on("2026-05-05T15:00:00-04:00"),
+        said("claim.resumed", claim="k1").on("2026-05-05T16:00:00-04:00"),
+    )
+
+    assert (found.clock("answer")["state"], found.clock("answer")["due_at"]) == ("met_late", "2026-05-05T18:00:00Z")
+    (late,) = found.findings("unanswered_claim")
+    assert (late["opened_at"], late["open"]) == ("2026-05-05T18:00:00Z", False)
+
+
 def test_what_was_promised_stays_promised_of_an_answer_that_was_given() -> None:
     found = fold(
         registered("k1", "default").on("2026-03-02T09:00:00Z"),
