@@ -15,12 +15,17 @@ OVERDUE_SECONDS = 60
 SILENT_CLOCK_MINUTES = 45
 
 
-def add_health(api: FastAPI, registry: CollectorRegistry, check: Check) -> None:
-    """Give an app the four routes; `check` says in sentences what is wrong."""
+def add_health(api: FastAPI, registry: CollectorRegistry, check: Check, ready: Check | None = None) -> None:
+    """Give an app the four routes; `check` says in sentences what is wrong, `ready` (else the same) what keeps it from answering."""
 
-    async def answer() -> Response:
-        wrong = await check()
-        return Response("\n".join(wrong) + "\n" if wrong else "ok\n", 503 if wrong else 200, media_type="text/plain")
+    def answering(by: Check) -> Callable[[], Awaitable[Response]]:
+        async def answer() -> Response:
+            wrong = await by()
+            return Response(
+                "\n".join(wrong) + "\n" if wrong else "ok\n", 503 if wrong else 200, media_type="text/plain"
+            )
+
+        return answer
 
     @api.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
@@ -30,8 +35,8 @@ def add_health(api: FastAPI, registry: CollectorRegistry, check: Check) -> None:
     async def lives() -> Response:
         return Response("ok\n", media_type="text/plain")
 
-    api.get("/healthz", include_in_schema=False)(answer)
-    api.get("/readyz", include_in_schema=False)(answer)
+    api.get("/healthz", include_in_schema=False)(answering(check))
+    api.get("/readyz", include_in_schema=False)(answering(ready or check))
 
 
 def health_app(registry: CollectorRegistry, check: Check) -> FastAPI:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -119,8 +120,8 @@ async def _up(one: Settings, options: Options) -> None:
 
 
 async def _show_link(api: str, postgres: str) -> None:
-    """A way into the console for whoever sits there; not into a file that others may read."""
-    if not sys.stdout.isatty():
+    """A way into the console for whoever reads this; not into a file, which others may read."""
+    if stat.S_ISREG(os.fstat(1).st_mode):
         out.print("The console: parcours console prints a link.", markup=False)
         return
     link = await console_link(api, postgres, Visitor("admin", None, "admin", None))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from prometheus_client import CollectorRegistry
 
 from projections.policy import Policy
 from services import tables_projector as tables
@@ -80,6 +81,14 @@ async def test_the_intake_tells_its_health(line: Line) -> None:
     async with httpx2.AsyncClient(transport=transport, base_url="http://intake") as client:
         assert (await client.get("/readyz")).text == "ok\n"
         assert (await client.get("/livez")).text == "ok\n"
+        await line.publish(lines(registered()))
+        await line.project()
+        await line.fetch(f"update {line.generation.schema}.checkpoint set moved_at = now() - interval '1 hour'")
+        assert (await client.get("/healthz")).status_code == 200  # a history that is played
+    late = httpx2.ASGITransport(app(writer, line.pool, Policy, registry=CollectorRegistry()))
+    async with httpx2.AsyncClient(transport=late, base_url="http://intake") as client:
+        assert (await client.get("/healthz")).status_code == 503
+        assert (await client.get("/readyz")).status_code == 200  # tables that are behind are answered from
         assert "parcours_intake_write_seconds" in (await client.get("/metrics")).text
     await writer.close()
 
