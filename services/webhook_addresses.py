@@ -9,6 +9,7 @@ import socket
 from urllib.parse import urlsplit
 
 PORTS = {"https": 443, "http": 80}
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -43,15 +44,26 @@ def check_address(url: str, allowed: frozenset[str]) -> tuple[str, int]:
     return host, port or PORTS[parts.scheme]
 
 
+def is_public(text: str) -> bool:
+    """Whether an address is anybody's on the internet; one that stands for an IPv4 address (mapped, or by NAT64) is judged as that."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.is_site_local:
+            return False
+        if address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        elif address in NAT64:
+            address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.is_global and not address.is_multicast
+
+
 async def resolved(host: str, port: int, allowed: frozenset[str]) -> str:
     """An address of the host; every one it has must be public, unless an administrator allowed the host. Raises `Forbidden`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
     if host not in allowed:
         for text in addresses:
-            address = ipaddress.ip_address(text.partition("%")[0])
-            mapped = getattr(address, "ipv4_mapped", None) or address
-            if not mapped.is_global or mapped.is_multicast:
+            if not is_public(text):
                 raise Forbidden(
                     f"{host} is not a public address; an administrator can allow it: parcours subscription allow-host {host}"
                 )

@@ -453,7 +453,7 @@ async def test_an_urgent_claim_speaks_for_its_case(line: Line) -> None:
 @pytest.mark.parametrize(
     "url",
     ["http://127.0.0.1/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://10.0.0.1/", "https://169.254.169.254/",
-     "https://[::ffff:127.0.0.1]/", "https://0.0.0.0/", "https://192.168.1.1/", "ftp://example.org/", "https://user:pw@example.org/"],
+     "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::a00:1]/", "https://[fec0::1]/", "https://0.0.0.0/", "https://192.168.1.1/", "ftp://example.org/", "https://user:pw@example.org/"],
 )  # fmt: skip
 async def test_webhooks_never_go_into_our_own_house(url: str) -> None:
     with pytest.raises(Forbidden):

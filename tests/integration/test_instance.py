@@ -17,7 +17,8 @@ import pytest
 
 from deploy.embedded import postgres_server
 from projections.policy import Policy
-from services.tables import connected
+from services.settings import EVENTS
+from services.tables import connected, create_generation
 from tests.builders import MONDAY, answered, fold_lines, lines, registered, tick, worked
 
 COMMAND = [sys.executable, "-m", "services.command_line.main"]
@@ -246,14 +247,21 @@ def test_after_an_upgrade_up_makes_the_tables_anew_and_they_are_the_same(tmp_pat
     person.says("up", "--detach", "--no-clock")
 
     assert person.reads("export") == before
-    assert [one["state"] for one in person.reads("generations", "--json")] == ["old", "active"]
+    found = {one["id"]: one["state"] for one in person.reads("generations", "--json")}
+    assert found == {
+        1: "old",
+        4: "active",
+    }  # what an interrupted start had begun is finished, what else was begun is gone
     person.says("down")
     postgres_server.remove(person.home / "postgres")
 
 
 async def _made_by_another_version(url: str) -> None:
     async with connected(url, "tests") as connection:
+        for version, aside in ((Policy(b2_hops=4), True), (Policy(b2_hops=5), False)):
+            await create_generation(connection, version, EVENTS, 24, active=False, aside=aside)
         await connection.execute("update parcours.generation set fold_version = 'another'")
+        await create_generation(connection, Policy(), EVENTS, 24, active=False)
 
 
 def test_a_frozen_owner_that_holds_its_rows_does_not_hold_up_its_successor(person: Person, tmp_path: Path) -> None:
