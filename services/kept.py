@@ -12,7 +12,7 @@ from services.tables import TRANSIENT
 
 FRESH = 20.0
 OLD = 3
-"""From so many times as old as is fresh on, an answer is not given any more."""
+"""An answer is not given any more once it is so many times as long overdue as it is fresh."""
 MOST = 200
 SHARE = 40.0
 """An answer that costs much is made more seldom: at most a fortieth of the time goes into it."""
@@ -33,12 +33,10 @@ class Kept:
         if anew or found is None:
             return await asyncio.shield(self._task(key, make, anew=anew))
         at, cost, value = found
-        age = time.monotonic() - at
-        if age > max(self._fresh, SHARE * cost):
+        late = time.monotonic() - at - max(self._fresh, SHARE * cost)
+        if late > 0:
             task = self._task(key, make, anew=False)
-            if age > max(
-                OLD * self._fresh, SHARE * cost + OLD
-            ):  # nobody has asked for long: what was true then is no answer
+            if late > OLD * self._fresh:  # nobody has asked for long: what was true then is no answer
                 return await asyncio.shield(task)
         return value
 

@@ -3,10 +3,13 @@
 import asyncio
 from contextlib import suppress
 
+import structlog
+
 from projections.policy import Policy
-from services.tables import TRANSIENT, Generation, Pool, active_generation
+from services.tables import TRANSIENT, Generation, Pool, active_generation, still_wanted
 
 LOOK = 1.0
+log = structlog.get_logger("parcours.intake")
 
 
 class InForce:
@@ -23,14 +26,21 @@ class InForce:
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(LOOK)
-            with suppress(*TRANSIENT):
-                async with self._pool.acquire() as connection:
-                    found = await connection.fetchval("select id from parcours.generation where state = 'active'")
-                    if found is not None and (self._generation is None or found != self._generation.id):
-                        self._generation = await active_generation(connection)
+            try:
+                await self._look()
+            except TRANSIENT:
+                still_wanted()
+            except Exception as wrong:  # the door goes on with the policy it knows, and looks again
+                log.exception("the policy in force is not known", error=type(wrong).__name__)
+
+    async def _look(self) -> None:
+        async with self._pool.acquire() as connection:
+            found = await connection.fetchval("select id from parcours.generation where state = 'active'")
+            if found is not None and (self._generation is None or found != self._generation.id):
+                self._generation = await active_generation(connection)
 
     async def close(self) -> None:
-        """Look no more. Raises what made it stop looking, if anything did."""
+        """Look no more."""
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task

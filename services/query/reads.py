@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from events.times import instant
 from projections.claim import Claim
 from projections.findings import department_of
+from projections.patient import PatientFile
 from projections.rows import Row, case_row, claim_row, finding_row, patient_row, stamp
 from projections.saying import reason_rows
 from services import reading
@@ -103,9 +104,8 @@ def router(door: Door, kept: Kept) -> APIRouter:
                 and (patient is None or row["patient"] == patient) and (not young or row["first_sign"] < young)
                 and may_see(who.departments, [row["department"], *row["path"]])
             ]  # fmt: skip
-            start = offset_of(cursor)
-            following = (str(start + limit),) if len(wanted) > start + limit else None
-            return answer(request, {"cases": wanted[start : start + limit], "next": cursor_of(following)})
+            page, following = page_of(wanted, cursor, limit)
+            return answer(request, {"cases": page, "next": following})
         async with door.pool.acquire() as connection:
             now = await tables.watermark(connection) or datetime.now(UTC)
             asked = tables.Asked(
@@ -167,9 +167,8 @@ def router(door: Door, kept: Kept) -> APIRouter:
                 if (ladder is None or row["ladder"] == ladder) and (not overdue or row["ladder"] >= "U3")
                 and (department is None or row["department"] == department) and (soon is None or due < soon)
             ]  # fmt: skip
-            start = offset_of(cursor)
-            following = (str(start + limit),) if len(wanted) > start + limit else None
-            return answer(request, {"claims": wanted[start : start + limit], "next": cursor_of(following)})
+            page, following = page_of(wanted, cursor, limit)
+            return answer(request, {"claims": page, "next": following})
         async with door.pool.acquire() as connection:
             now = await tables.watermark(connection) or datetime.now(UTC)
             before = None if due_within_hours is None else now + timedelta(hours=due_within_hours)
@@ -316,19 +315,30 @@ async def one_claim(
 
 
 async def folded_cases(door: Door, who: Bearer, as_of: datetime | None, occurred_by: datetime | None) -> list[Row]:
-    """Every case of a tenant at an instant, folded from the timeline. Raises `Problem` 503 when it takes too long."""
+    """Every case of a tenant at an instant. Raises `Problem` 503 when it takes too long."""
     rows: list[Row] = []
+
+    def note(file: PatientFile) -> None:
+        rows.extend(
+            case_row(file, case) | {"first_sign": stamp(case.first_sign), "last_sign": stamp(case.last_sign)}
+            for case in file.cases.values()
+        )
+
+    await fold_each(door, who, as_of, occurred_by, note)
+    return rows
+
+
+async def fold_each(
+    door: Door, who: Bearer, as_of: datetime | None, occurred_by: datetime | None, note: Callable[[PatientFile], None]
+) -> None:
+    """Give every file of a tenant at an instant to `note`, folded from the timeline. Raises `Problem` 503 when it takes too long."""
     try:
         async with asyncio.timeout(LONGEST_STREAM), door.counting.acquire() as connection:
             async for file, _ in files_at(connection, who.tenant, as_of, occurred_by):
-                rows += [
-                    case_row(file, case) | {"first_sign": stamp(case.first_sign), "last_sign": stamp(case.last_sign)}
-                    for case in file.cases.values()
-                ]
+                note(file)
                 await asyncio.sleep(0)
     except TimeoutError:
         raise Problem(503, "Too much", f"folding the timeline takes longer than {LONGEST_STREAM:.0f} s") from None
-    return rows
 
 
 async def folded_claims(
@@ -338,17 +348,15 @@ async def folded_claims(
     waited longest. Raises `Problem` 503 when it takes too long.
     """
     found: list[tuple[Claim, Row]] = []
-    try:
-        async with asyncio.timeout(LONGEST_STREAM), door.counting.acquire() as connection:
-            async for file, _ in files_at(connection, who.tenant, as_of, occurred_by):
-                for claim in file.claims.values():
-                    if claim.is_awaited and Sight(file, who.departments).claim(claim):
-                        due, here = stamp(claim.current["answer"].due_at), department_of(file, claim)
-                        row = claim_row(file, claim, file.watermark or claim.t0)
-                        found.append((claim, row | {"due_at": due, "department": here}))
-                await asyncio.sleep(0)
-    except TimeoutError:
-        raise Problem(503, "Too much", f"folding the timeline takes longer than {LONGEST_STREAM:.0f} s") from None
+
+    def note(file: PatientFile) -> None:
+        for claim in file.claims.values():
+            if claim.is_awaited and Sight(file, who.departments).claim(claim):
+                due, here = stamp(claim.current["answer"].due_at), department_of(file, claim)
+                row = claim_row(file, claim, file.watermark or claim.t0)
+                found.append((claim, row | {"due_at": due, "department": here}))
+
+    await fold_each(door, who, as_of, occurred_by, note)
     found.sort(key=lambda one: (one[0].t0, one[1]["patient"], one[0].id))
     found.sort(key=lambda one: str(one[1]["ladder"]), reverse=True)
     return [(row, claim.current["answer"].due_at) for claim, row in found]
@@ -362,14 +370,13 @@ def in_order(rows: list[Row], *, by_age: bool) -> list[Row]:
     return rows
 
 
-def offset_of(cursor: str | None) -> int:
-    """Where a page of what was known then begins: that list does not change. Raises `Problem` 422."""
-    found = key_of(cursor, 1, ())
-    if found is None:
-        return 0
-    if not str(found[0]).isdecimal():
+def page_of(rows: list[Row], cursor: str | None, limit: int) -> tuple[list[Row], str | None]:
+    """A page of what was known then, and where the next begins: such a list does not change. Raises `Problem` 422."""
+    (start,) = key_of(cursor, 1, ()) or ("0",)
+    if not str(start).isdecimal():
         raise Problem(422, "Not a cursor", "next must be what the page before said", "next")
-    return int(found[0])
+    end = int(start) + limit
+    return rows[int(start) : end], cursor_of((str(end),) if len(rows) > end else None)
 
 
 def figures(rows: Sequence[Row], when: datetime | None) -> Row:

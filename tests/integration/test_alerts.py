@@ -29,6 +29,7 @@ from tests.line import Line
 from tests.receiver import Receiver
 
 PLAIN = 'version = "t"\n[[rule]]\nid = "all"\nfindings = ["bounced_case", "unanswered_claim", "missed_clock"]\n'
+MUTES = '[[inhibit]]\nby = ["unanswered_claim"]\nmutes = ["bounced_case"]\n'
 GROUPED = PLAIN + 'group_by = ["department"]\nwait = "1s"\n'
 
 
@@ -79,6 +80,14 @@ numbers = itertools.count()
 async def say(line: Line, *facts: Said) -> None:
     await line.publish(lines(*(fact.named(f"f-{next(numbers):05d}") for fact in facts)))
     await line.project()
+
+
+async def say_of_a_claim_and_then_of_its_case(line: Line) -> None:
+    """A claim is unanswered, and after that its case is bounced."""
+    claim = said("claim.registered", claim="k1", kind="complaint", case="c-p1", jurisdiction="us-cms")
+    handled = worked("A", "c-p1").of("p1", "default").on(MONDAY + timedelta(days=15))
+    await say(line, claim.of("p1", "default").on(MONDAY), handled)
+    await say(line, *(fact.on(MONDAY + timedelta(days=20 + n)) for n, fact in enumerate(bounced("p1"))))
 
 
 async def deliveries(line: Line, state: str | None = None) -> list[dict[str, object]]:
@@ -392,17 +401,11 @@ async def test_everybody_is_reminded_in_their_own_time(line: Line) -> None:
 
 
 async def test_what_another_finding_speaks_for_is_not_repeated_either(line: Line) -> None:
-    mutes = '[[inhibit]]\nby = ["unanswered_claim"]\nmutes = ["bounced_case"]\n'
-    claim = said("claim.registered", claim="k1", kind="complaint", case="c-p1", jurisdiction="us-cms").of(
-        "p1", "default"
-    )
-    later = [fact.on(MONDAY + timedelta(days=20 + n)) for n, fact in enumerate(bounced("p1"))]
-    async with Receiver() as receiver, notified(line, PLAIN + mutes, webhook(receiver)) as sender:
-        await say(line, claim.on(MONDAY), worked("A", "c-p1").of("p1", "default").on(MONDAY + timedelta(days=15)))
-        await say(line, *later)
+    async with Receiver() as receiver, notified(line, PLAIN + MUTES, webhook(receiver)) as sender:
+        await say_of_a_claim_and_then_of_its_case(line)
         await until(lambda: _done(line, 1, "muted"))
         async with line.pool.acquire() as connection:
-            await tables.set_setting(connection, "rules", PLAIN + 'repeat = "1h"\n' + mutes)
+            await tables.set_setting(connection, "rules", PLAIN + 'repeat = "1h"\n' + MUTES)
             await connection.execute(
                 "update parcours.announced set said_at = said_at - interval '2 hours', raised_at = null"
             )
@@ -437,14 +440,8 @@ def test_a_title_is_one_line_whatever_a_department_is_called() -> None:
 
 
 async def test_an_urgent_claim_speaks_for_its_case(line: Line) -> None:
-    rules = PLAIN + '[[inhibit]]\nby = ["unanswered_claim"]\nmutes = ["bounced_case"]\n'
-    claim = said("claim.registered", claim="k1", kind="complaint", case="c-p1", jurisdiction="us-cms").of(
-        "p1", "default"
-    )
-    later = [fact.on(MONDAY + timedelta(days=20 + n)) for n, fact in enumerate(bounced("p1"))]
-    async with Receiver() as receiver, notified(line, rules, webhook(receiver)):
-        await say(line, claim.on(MONDAY), worked("A", "c-p1").of("p1", "default").on(MONDAY + timedelta(days=15)))
-        await say(line, *later)
+    async with Receiver() as receiver, notified(line, PLAIN + MUTES, webhook(receiver)):
+        await say_of_a_claim_and_then_of_its_case(line)
 
         await until(lambda: _done(line, 1, "muted"))
     assert "bounced_case" not in {one.body["data"]["alerts"][0]["rule"] for one in receiver.taken}
