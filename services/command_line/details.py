@@ -171,7 +171,7 @@ def show_case(one: Row, lang: str) -> None:
         ("path", "level", "unplanned moves", "returns", "visits in which nothing was achieved", "cold redirects", "state",
          "now in", "last substantive answer"),
         ("parcours", "niveau", "passages non prévus", "retours", "passages stériles", "renvois à froid", "état",
-         "maintenant à", "dernière réponse circonstanciée"),
+         "service actuel", "dernière réponse circonstanciée"),
     )[language]  # fmt: skip
     state = (("closed", "clos"), ("open", "ouvert"))[one["state"] == "open"][language]
     told = (

@@ -152,7 +152,7 @@ def import_files(
                 )[language]
             )
     if any(one.report.unusable for one in plans) and not any(one.report.facts for one in plans):
-        raise Problem("not one row could be used")
+        raise Problem(("not one row could be used", "aucune ligne n'a pu servir")[language])
 
 
 def plan(

@@ -53,7 +53,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason": ("Motif", "Reason"),
     "other_acts": ("Autres actions", "Other actions"),
     "patient": ("Patient", "Patient"),
-    "now_in": ("Actuellement à", "Now in"),
+    "now_in": ("Service actuel", "Now in"),
     "age": ("Âge", "Age"),
     "level": ("Niveau", "Level"),
     "why": ("Pourquoi", "Why"),

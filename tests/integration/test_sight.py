@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx2
+import orjson
 
+from services import acting
 from services.security import Role, Visitor, create_link
 from tests.builders import DAY, MONDAY, lines, received, registered, tick, worked
 from tests.integration.test_query import moved, told
@@ -122,3 +124,18 @@ async def test_the_morning_names_what_is_found_and_said_to_nobody(line: Line) ->
         assert "1 cas de ballottage" in page
         assert "1 réclamation sans réponse" in page
         assert "1 bounced case or patient" in " ".join((await client.get("/en")).text.split())
+
+
+async def test_what_somebody_did_with_an_alert_can_be_changed(line: Line) -> None:
+    await told(line, *moved("p1", "ABA"))
+    at = datetime.now(UTC)
+    dismissed = acting.fact(
+        "default", "p1", "bounced_case:p1:c-p1:1", acting.Wish("dismissed", "a slip", "wrong line"), at
+    )
+    await line.publish([orjson.dumps(dismissed)])
+    await line.project()
+    async with served(line) as api, visiting(api) as client:
+        for path in ("/fr/alerts", "/fr/alerts/bounced_case%3Ap1%3Ac-p1%3A1"):
+            page = (await client.get(path)).text
+            assert "a slip" in page
+            assert 'name="kind" value="acknowledged"' in page
