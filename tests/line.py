@@ -30,7 +30,7 @@ class Line:
         await ensure_topics(self.kafka, [self.topic], self.partitions)
         async with connected(self.database, "tests") as connection:
             self.generation = await create_generation(connection, self.policy, self.topic, self.partitions, active=True)
-        self.pool = await open_pool(self.database, "tests")
+        self.pool = await open_pool(self.database, "tests", is_plain=True)
         self.projecting = await self.projector()
         return self
 

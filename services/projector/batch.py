@@ -81,7 +81,7 @@ class Projecting(Writing):
         super().__init__(pool, generation, topic, reader, memory, owner, speaks=speaks)
         self._air = Air()
         self._careful_until: dict[int, int] = {}
-        self._settled_at = 0.0
+        self._settled_at = time.monotonic()
 
     async def take(self, partitions: Iterable[int]) -> None:
         """Learn where partitions stand that have become ours. If this raises, nothing has changed, and it can be called again."""
