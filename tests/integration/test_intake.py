@@ -130,6 +130,16 @@ async def test_a_batch_publishes_the_valid_and_names_the_others(door: Door) -> N
     assert "offset" in told["results"][2]
 
 
+async def test_what_nobody_can_read_takes_no_other_fact_of_its_batch_with_it(door: Door) -> None:
+    deep, number = b"[" * 5_000 + b"]" * 5_000, FACT.replace(b'"A"', b"9" * 5_000)
+
+    answer = await door.post(
+        b"[" + b",".join([deep, FACT, number]) + b"]", content_type="application/cloudevents-batch+json"
+    )
+
+    assert [one["status"] for one in answer.json()["results"]] == [422, 202, 422]
+
+
 async def test_what_a_fact_says_twice_is_refused_in_a_batch_as_it_is_alone(door: Door) -> None:
     twice = FACT.replace(b'"data":{', b'"data":{"case":"c7","case":"c8",')
     assert (await door.post(twice)).status_code == 422
