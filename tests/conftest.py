@@ -16,6 +16,7 @@ from services.telemetry import configure_logs
 from tests.line import Line
 
 configure_logs(as_json=True)
+os.environ["PARCOURS_LANG"] = "en"  # whatever the session speaks
 SHARED = Path(__file__).parents[2] / "shared"
 numbers = itertools.count(1)
 

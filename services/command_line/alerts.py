@@ -12,6 +12,7 @@ from services import acting
 from services import tables_alerts as tables
 from services import tables_messages as messages
 from services.command_line.showing import (
+    SPOKEN,
     AsJson,
     Exit,
     Home,
@@ -20,12 +21,14 @@ from services.command_line.showing import (
     Tenant,
     chosen,
     fail,
+    heads,
     here,
     out,
     plainly,
     print_json,
     print_table,
     run,
+    said,
 )
 from services.console.texts import state_said
 from services.log import LogWriter
@@ -74,7 +77,7 @@ def told(row: Any, now: datetime) -> dict[str, Any]:
 def list_alerts(
     home: Home = None,
     tenant: Tenant = None,
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
     as_json: AsJson = False,
@@ -109,9 +112,19 @@ async def _find(connection: Connection, tenant: str | None, names: list[str]) ->
     for name in names:
         rows = await tables.alert(connection, tenant, name)
         if not rows:
-            raise Problem(f"there is no alert {name}: see parcours alerts list --all")
+            raise Problem(
+                said(
+                    f"there is no alert {name}: see parcours alerts list --all",
+                    f"aucune alerte {name} : voir parcours alerts list --all",
+                )
+            )
         if len(rows) > 1:
-            raise Problem(f"{len(rows)} establishments have an alert {name}: say which with --tenant")
+            raise Problem(
+                said(
+                    f"{len(rows)} establishments have an alert {name}: say which with --tenant",
+                    f"{len(rows)} établissements ont une alerte {name} : indiquez lequel avec --tenant",
+                )
+            )
         found += rows
     return found
 
@@ -141,11 +154,13 @@ def show(
         print_json(one)
         return
     print_table(name, ("", ""), [(key, value) for key, value in one.items() if not isinstance(value, list | dict)])
-    print_table("Why", ("",), [(reason["text_en"],) for reason in one["reasons"]])
-    print_table("Acts", ("kind", "at", "by", "until", "reason"), [tuple(act.values()) for act in acts])
+    print_table(said("Why", "Pourquoi"), ("",), [(reason[f"text_{SPOKEN}"],) for reason in one["reasons"]])
     print_table(
-        "Deliveries",
-        ("number", "act", "subscription", "message", "state", "answer"),
+        said("Acts", "Actes"), heads("kind", "at", "by", "until", "reason"), [tuple(act.values()) for act in acts]
+    )
+    print_table(
+        said("Deliveries", "Envois"),
+        heads("number", "act", "subscription", "message", "state", "answer"),
         [tuple(d.values())[:6] for d in sent],
     )
 
@@ -219,14 +234,14 @@ def deliveries(
                 return await messages.deliveries(connection, tenant, state)
             number = await connection.fetchval("select id from parcours.message where name = $1", message)
             if number is None:
-                raise Problem(f"there is no message {message}: see parcours alerts deliveries")
+                raise _no_message(message)
             return await messages.attempts(connection, number)
 
     rows = run(read())
     if as_json:
         print_json(rows)
     elif message is not None:
-        print_table(message, ("at", "answer", "seconds"), [tuple(row.values()) for row in rows])
+        print_table(message, heads("at", "answer", "seconds"), [tuple(row.values()) for row in rows])
     else:
         columns = (
             "subscription",
@@ -239,7 +254,18 @@ def deliveries(
             "next_try_at",
             "name",
         )
-        print_table("Deliveries", columns, [tuple(row[name] for name in columns) for row in rows[:200]])
+        print_table(
+            said("Deliveries", "Envois"), heads(*columns), [tuple(row[name] for name in columns) for row in rows[:200]]
+        )
+
+
+def _no_message(message: str) -> Problem:
+    return Problem(
+        said(
+            f"there is no message {message}: see parcours alerts deliveries",
+            f"aucun message {message} : voir parcours alerts deliveries",
+        )
+    )
 
 
 def resend(
@@ -252,7 +278,7 @@ def resend(
     Example: parcours alerts resend --subscription 1a2b3c4d
     """
     if (subscription is None) == (message is None):
-        fail("say either --subscription or --message", Exit.USAGE)
+        fail(said("say either --subscription or --message", "indiquez --subscription ou bien --message"), Exit.USAGE)
     _, found = here(home)
 
     async def write() -> int:
@@ -261,10 +287,11 @@ def resend(
             if message is not None:
                 number = await connection.fetchval("select id from parcours.message where name = $1", message)
                 if number is None:
-                    raise Problem(f"there is no message {message}: see parcours alerts deliveries")
+                    raise _no_message(message)
             return await messages.send_again(connection, subscription, number)
 
-    out.print(f"waiting again: {run(write())}", markup=False)
+    n = run(write())
+    out.print(said(f"waiting again: {n}", f"de nouveau en attente : {n}"), markup=False)
 
 
 def hold(home: Home = None, by: By = None, reason: Reason = None) -> None:
@@ -279,7 +306,12 @@ def hold(home: Home = None, by: By = None, reason: Reason = None) -> None:
             await routing.hold(connection, by or getpass.getuser(), reason or "by hand", datetime.now(UTC))
 
     run(write())
-    out.print("Held. See: parcours alerts deliveries --state held")
+    out.print(
+        said(
+            "Held. See: parcours alerts deliveries --state held",
+            "Retenu. Voir : parcours alerts deliveries --state held",
+        )
+    )
 
 
 def release(home: Home = None, tenant: Tenant = None) -> None:
@@ -287,7 +319,8 @@ def release(home: Home = None, tenant: Tenant = None) -> None:
 
     Example: parcours alerts release
     """
-    out.print(f"released: {_release(home, tenant, send=True)}", markup=False)
+    n = _release(home, tenant, send=True)
+    out.print(said(f"released: {n}", f"libérées : {n}"), markup=False)
 
 
 def drop(home: Home = None, tenant: Tenant = None) -> None:
@@ -295,7 +328,8 @@ def drop(home: Home = None, tenant: Tenant = None) -> None:
 
     Example: parcours alerts drop
     """
-    out.print(f"dropped: {_release(home, tenant, send=False)}", markup=False)
+    n = _release(home, tenant, send=False)
+    out.print(said(f"dropped: {n}", f"abandonnées : {n}"), markup=False)
 
 
 def _release(home: Path | None, tenant: str | None, *, send: bool) -> int:
@@ -324,7 +358,7 @@ def quality(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False
         print_json(rows)
         return
     columns = ("tenant", "rule", "department", "month", "raised", "useful", "dismissed", "corrected", "useful_share")
-    print_table("Quality", columns, [tuple(row[name] for name in columns) for row in rows])
+    print_table(said("Quality", "Qualité"), heads(*columns), [tuple(row[name] for name in columns) for row in rows])
 
 
 def show_rules(home: Home = None) -> None:
@@ -347,7 +381,11 @@ def check_rules(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     Example: parcours rules check rules.toml
     """
     found = read_rules(file.read_text(encoding="utf-8"))
-    out.print(f"{file}: version {found.version}, {len(found.rule)} rules", markup=False)
+    n = len(found.rule)
+    out.print(
+        said(f"{file}: version {found.version}, {n} rules", f"{file} : version {found.version}, {n} règles"),
+        markup=False,
+    )
 
 
 def put_rules(file: Annotated[Path, typer.Argument(metavar="FILE")], home: Home = None) -> None:
@@ -364,4 +402,8 @@ def put_rules(file: Annotated[Path, typer.Argument(metavar="FILE")], home: Home 
             await tables.set_setting(connection, "rules", text)
 
     run(write())
-    out.print(f"in force: version {found.version}, {len(found.rule)} rules", markup=False)
+    n = len(found.rule)
+    out.print(
+        said(f"in force: version {found.version}, {n} rules", f"en vigueur : version {found.version}, {n} règles"),
+        markup=False,
+    )

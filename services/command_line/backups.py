@@ -9,7 +9,7 @@ import typer
 from services.backup import Place, back_up, index_of, put_back
 from services.command_line.facts import progress
 from services.command_line.generations import stepping
-from services.command_line.showing import Home, Problem, here, out, plainly, run
+from services.command_line.showing import Home, Problem, here, out, plainly, run, said
 from services.instance import Servers, sole_owner
 from services.log import ensure_topics
 from services.settings import ALERTS, EVENTS, settings
@@ -31,7 +31,12 @@ def backup(folder: Folder, home: Home = None) -> None:
     _, found = here(home)
     with progress() as bar:
         counts = run(back_up(Place(str(found["kafka"]), str(found["postgres"])), folder, stepping(bar)))
-    out.print(f"{counts[EVENTS]} facts, {counts[ALERTS]} alerts and the tables are in {folder}.", markup=False)
+    facts, alerts = counts[EVENTS], counts[ALERTS]
+    kept = said(
+        f"{facts} facts, {alerts} alerts and the tables are in {folder}.",
+        f"{facts} faits, {alerts} alertes et les tables sont dans {folder}.",
+    )
+    out.print(kept, markup=False)
 
 
 def restore(folder: Folder, home: Home = None) -> None:
@@ -47,7 +52,10 @@ def restore(folder: Folder, home: Home = None) -> None:
         try:
             if index["partitions"] != one.partitions:
                 raise Problem(
-                    f"the backup has {index['partitions']} partitions: PARCOURS_PARTITIONS={index['partitions']}"
+                    said(
+                        f"the backup has {index['partitions']} partitions: PARCOURS_PARTITIONS={index['partitions']}",
+                        f"la sauvegarde a {index['partitions']} partitions : PARCOURS_PARTITIONS={index['partitions']}",
+                    )
                 )
             asyncio.run(ensure_topics(servers.kafka_address, [EVENTS, ALERTS], one.partitions, one.replication))
             with progress() as bar:
@@ -58,6 +66,9 @@ def restore(folder: Folder, home: Home = None) -> None:
             servers.stop()
         one.restoring_file.unlink(missing_ok=True)
     out.print(
-        f"{counts[EVENTS]} facts, {counts[ALERTS]} alerts and the tables are back. Start with: parcours up",
+        said(
+            f"{counts[EVENTS]} facts, {counts[ALERTS]} alerts and the tables are back. Start with: parcours up",
+            f"{counts[EVENTS]} faits, {counts[ALERTS]} alertes et les tables sont de retour. Pour démarrer : parcours up",
+        ),
         markup=False,
     )

@@ -11,7 +11,7 @@ from services import reading
 from services.command_line.facts import send
 from services.command_line.instance import console_link
 from services.command_line.reading import show_bounced, show_claims
-from services.command_line.showing import Home, Lang, chosen, err, out, plainly, run
+from services.command_line.showing import SPOKEN, Home, Lang, chosen, err, out, plainly, run
 from services.demo.playing import WEEKS, facts
 from services.demo.stories import HOSPITAL
 from services.instance import Instance, Options, running, sole_owner, until_stopped
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(plainly(demo))
 
 
-def demo(home: Home = None, lang: Lang = "en") -> None:
+def demo(home: Home = None, lang: Lang = SPOKEN) -> None:
     """Start everything, play eight weeks of a small French hospital once, and show who is being lost.
 
     Example: parcours demo --lang fr

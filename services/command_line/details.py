@@ -13,6 +13,7 @@ from projections.words import CLOCKS, LADDER, LEVELS, TITLES, arrows
 from services import reading
 from services.command_line.past import AsOf, OccurredBy, at_instant, everything_at, summary_of
 from services.command_line.showing import (
+    SPOKEN,
     AsJson,
     Home,
     Lang,
@@ -88,7 +89,7 @@ def summary(
     tenant: Tenant = None,
     as_of: AsOf = None,
     occurred_by: OccurredBy = None,
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -143,7 +144,7 @@ def case(
     patient: Patient = None,
     as_of: AsOf = None,
     occurred_by: OccurredBy = None,
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -206,7 +207,7 @@ def claim(
     patient: Patient = None,
     as_of: AsOf = None,
     occurred_by: OccurredBy = None,
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     *,
     as_json: AsJson = False,
 ) -> None:

@@ -31,6 +31,7 @@ from services.command_line.showing import (
     plainly,
     print_json,
     run,
+    said,
 )
 from services.log import LogWriter
 from services.projector.records import parked_digest
@@ -72,7 +73,7 @@ async def send(found: dict[str, Any], source: Iterable[bytes], total: int | None
     writer = LogWriter(str(found["kafka"]))
     try:
         with progress() as bar:
-            task = bar.add_task("publishing", total=total, rate="")
+            task = bar.add_task(said("publishing", "publication"), total=total, rate="")
 
             def step(n: int) -> None:
                 bar.advance(task, n)
@@ -90,7 +91,7 @@ async def wait_for(url: str, ends: dict[int, int]) -> None:
     """Wait until the tables hold everything up to those ends of the log."""
     async with connected(url, "waiting") as connection:
         with progress() as bar:
-            task = bar.add_task("folding", total=None, rate="")
+            task = bar.add_task(said("folding", "calcul"), total=None, rate="")
             async for behind in until_caught_up(connection, ends):
                 total = max(int(bar.tasks[task].total or 0), behind)
                 bar.update(task, total=total, completed=total - behind, rate=f"{bar.tasks[task].speed or 0:,.0f}/s")
@@ -113,7 +114,11 @@ def publish(
     if as_json:
         print_json({"facts": done.facts, "ticks": done.ticks, "will_be_parked": done.refused})
     else:
-        out.print(f"{done.facts} facts published, {done.refused} lines that will be parked.", markup=False)
+        published = said(
+            f"{done.facts} facts published, {done.refused} lines that will be parked.",
+            f"{done.facts} faits publiés, {done.refused} lignes qui seront mises de côté.",
+        )
+        out.print(published, markup=False)
 
 
 def _examined(file: Path) -> int:
@@ -128,10 +133,13 @@ def _examined(file: Path) -> int:
                 continue
             objects = True
     if not total:
-        raise Problem(f"{file}: holds no line")
+        raise Problem(said(f"{file}: holds no line", f"{file} : aucune ligne"))
     if not objects:
         raise Problem(
-            f"{file}: not one of its {total} lines is a JSON object. An event log is taken in with: parcours import"
+            said(
+                f"{file}: not one of its {total} lines is a JSON object. An event log is taken in with: parcours import",
+                f"{file} : aucune de ses {total} lignes n'est un objet JSON. Un journal d'événements se prend avec : parcours import",
+            )
         )
     return total
 

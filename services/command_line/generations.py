@@ -12,7 +12,20 @@ from rich.progress import Progress
 
 from services.command_line.facts import progress
 from services.command_line.instance import LogWasLost, PolicyFile, read_policy
-from services.command_line.showing import AsJson, Exit, Home, Problem, here, out, plainly, print_json, print_table, run
+from services.command_line.showing import (
+    AsJson,
+    Exit,
+    Home,
+    Problem,
+    heads,
+    here,
+    out,
+    plainly,
+    print_json,
+    print_table,
+    run,
+    said,
+)
 from services.projector import rebuild as making
 from services.settings import EVENTS
 from services.tables import BEHIND, connected, generations, open_pool
@@ -48,7 +61,7 @@ async def working(home: Path | None, what: Callable[[making.Rebuilding], Awaitab
 
 def stepping(bar: Progress) -> making.Step:
     """Show records done, rate and time left."""
-    task = bar.add_task("folding", total=None, rate="")
+    task = bar.add_task(said("folding", "calcul"), total=None, rate="")
 
     def step(done: int, total: int) -> None:
         bar.update(task, completed=done, total=total, rate=f"{bar.tasks[task].speed or 0:,.0f}/s")
@@ -80,7 +93,11 @@ def rebuild(
         made = await making.rebuild(one, chosen, resume=resume, processes=processes)
         return made.id
 
-    out.print(f"Generation {run(working(home, work))} is in use.", markup=False)
+    _in_use(run(working(home, work)))
+
+
+def _in_use(generation: int) -> None:
+    out.print(said(f"Generation {generation} is in use.", f"La génération {generation} sert maintenant."), markup=False)
 
 
 def verify(home: Home = None, *, as_json: AsJson = False) -> None:
@@ -108,12 +125,16 @@ def verify(home: Home = None, *, as_json: AsJson = False) -> None:
         print_json(told)
     elif verdict.is_same:
         out.print(
-            f"The same: {verdict.persons} patients, {verdict.records} records folded anew in {told['seconds']} s.",
+            said(
+                f"The same: {verdict.persons} patients, {verdict.records} records folded anew in {told['seconds']} s.",
+                f"Identique : {verdict.persons} patients, {verdict.records} enregistrements recalculés en {told['seconds']} s.",
+            ),
             markup=False,
         )
     else:
         rows = [(table, len(odd), ", ".join(odd[:20])) for table, odd in told["differences"].items()]
-        print_table("The tables are not the fold of the log", ("table", "patients", "who"), rows)
+        title = said("The tables are not the fold of the log", "Les tables ne sont pas ce que donne le journal")
+        print_table(title, heads("table", "patients", "who"), rows)
     if not verdict.is_same:
         raise typer.Exit(int(Exit.PROBLEM))
 
@@ -125,7 +146,7 @@ def what_if(policy_file: PolicyFile = None, home: Home = None, *, as_json: AsJso
     """
     chosen = read_policy(policy_file)
     if chosen is None:
-        raise Problem("which policy? say --policy FILE")
+        raise Problem(said("which policy? say --policy FILE", "quelle politique ? indiquez --policy FICHIER"))
     policy = chosen
 
     async def work(one: making.Rebuilding) -> list[dict[str, Any]]:
@@ -139,13 +160,13 @@ def what_if(policy_file: PolicyFile = None, home: Home = None, *, as_json: AsJso
     for row in rows:
         counts[row["what"], row["kind"]] = counts.get((row["what"], row["kind"]), 0) + 1
     print_table(
-        "What would change",
-        ("what", "finding", "how many"),
+        said("What would change", "Ce qui changerait"),
+        heads("what", "finding", "how many"),
         [(what, kind, n) for (what, kind), n in sorted(counts.items())],
     )
     print_table(
-        "The first of them",
-        ("what", "finding", "patient", "level now", "level then"),
+        said("The first of them", "Les premiers"),
+        heads("what", "finding", "patient", "level now", "level then"),
         [(r["what"], r["id"], r["patient"], r["level_now"], r["level_then"]) for r in rows[:50]],
     )
 
@@ -175,8 +196,8 @@ def list_generations(home: Home = None, *, as_json: AsJson = False) -> None:
         print_json(rows)
     else:
         print_table(
-            "Generations",
-            ("id", "state", "policy", "its version", "fold version"),
+            said("Generations", "Générations"),
+            heads("id", "state", "policy", "its version", "fold version"),
             [tuple(row.values()) for row in rows],
         )
 
@@ -190,7 +211,7 @@ def rollback(home: Home = None) -> None:
     async def work(one: making.Rebuilding) -> int:
         return (await making.rollback(one)).id
 
-    out.print(f"Generation {run(working(home, work))} is in use.", markup=False)
+    _in_use(run(working(home, work)))
 
 
 def drop(number: Annotated[int, typer.Argument(metavar="ID")], home: Home = None) -> None:
@@ -203,4 +224,4 @@ def drop(number: Annotated[int, typer.Argument(metavar="ID")], home: Home = None
         await making.drop(one.pool, number)
 
     run(working(home, work))
-    out.print(f"Generation {number} is gone.", markup=False)
+    out.print(said(f"Generation {number} is gone.", f"La génération {number} est supprimée."), markup=False)

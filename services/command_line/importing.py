@@ -11,6 +11,7 @@ import typer
 from events.envelope import TENANT
 from services.command_line.facts import Wait, policy_here, progress, send
 from services.command_line.showing import (
+    SPOKEN,
     AsJson,
     Exit,
     Home,
@@ -90,7 +91,7 @@ def import_files(
         bool, typer.Option("--as-lived", help="Play history as it was lived: recorded when it happened.")
     ] = False,
     wait: Wait = False,
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     as_json: AsJson = False,
 ) -> None:
     """Turn an event log into facts and publish them; importing twice changes nothing.

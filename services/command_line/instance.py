@@ -26,6 +26,7 @@ from services.command_line.showing import (
     out,
     plainly,
     run,
+    said,
 )  # fmt: skip
 from services.instance import Options, leftovers, sole_owner, until_stopped
 from services.instance import running as running_instance
@@ -100,38 +101,54 @@ async def _up(one: Settings, options: Options) -> None:
     with sole_owner(one):
         if one.restoring_file.exists():
             raise Problem(
-                f"putting a backup back into {one.home} was interrupted: what is there is not whole. Delete it, and restore once more."
+                said(
+                    f"putting a backup back into {one.home} was interrupted: what is there is not whole. Delete it, and restore once more.",
+                    f"la remise d'une sauvegarde dans {one.home} a été interrompue : ce qui s'y trouve n'est pas entier. Supprimez-le, puis"
+                    " recommencez.",
+                )
             )
         started = time.monotonic()
         async with running_instance(one, options) as instance:
             for notice in instance.servers.notices:
                 err.print(notice, style="yellow", markup=False)
-            out.print(
-                f"Parcours is ready after {time.monotonic() - started:.1f} s: facts to {instance.api}/v1/events",
-                markup=False,
+            seconds = time.monotonic() - started
+            ready = said(
+                f"Parcours is ready after {seconds:.1f} s: facts to {instance.api}/v1/events",
+                f"Parcours est prêt en {seconds:.1f} s : les faits vont à {instance.api}/v1/events",
             )
+            out.print(ready, markup=False)
             await _show_link(instance.api, instance.servers.postgres_url)
             out.print(
-                "Look: parcours status · parcours bounced · parcours claims   Stop: Ctrl-C, or parcours down",
+                said(
+                    "Look: parcours status · parcours bounced · parcours claims   Stop: Ctrl-C, or parcours down",
+                    "Regarder : parcours status · parcours bounced · parcours claims   Arrêter : Ctrl-C, ou parcours down",
+                ),
                 markup=False,
             )
             await until_stopped()
-            out.print("Stopping…")
+            out.print(said("Stopping…", "Arrêt…"))
 
 
 async def _show_link(api: str, postgres: str) -> None:
     """A way into the console for whoever reads this; not into a file, which others may read."""
     if stat.S_ISREG(os.fstat(1).st_mode):
-        out.print("The console: parcours console prints a link.", markup=False)
+        out.print(
+            said("The console: parcours console prints a link.", "La console : parcours console écrit un lien."),
+            markup=False,
+        )
         return
     link = await console_link(api, postgres, Visitor("admin", None, "admin", None))
-    out.print(f"Console (opens once, within the hour): {link}", markup=False, soft_wrap=True, highlight=False)
+    opens = said("Console (opens once, within the hour): ", "Console (s'ouvre une fois, dans l'heure) : ")
+    out.print(opens + link, markup=False, soft_wrap=True, highlight=False)
 
 
 def _detach(one: Settings, port: int | None, policy_file: Path | None, projectors: int, flags: list[str]) -> None:
     if _pid(one) is not None:
         raise Problem(
-            f"Parcours is already running in {one.home}. See `parcours status`, stop it with `parcours down`."
+            said(
+                f"Parcours is already running in {one.home}. See `parcours status`, stop it with `parcours down`.",
+                f"Parcours tourne déjà dans {one.home}. Voir `parcours status` ; pour l'arrêter : `parcours down`.",
+            )
         )
     command = [sys.executable, "-m", "services.command_line.main", "up", "--home", str(one.home)]
     command += ["--port", str(port)] if port is not None else []
@@ -147,18 +164,20 @@ def _detach(one: Settings, port: int | None, policy_file: Path | None, projector
         )
     while child.poll() is None:
         if running(one).get("pid") == child.pid:
-            out.print(
-                f"Parcours is ready: facts to {running(one)['api']}/v1/events. Stop it with: parcours down",
-                markup=False,
+            api = running(one)["api"]
+            ready = said(
+                f"Parcours is ready: facts to {api}/v1/events. Stop it with: parcours down",
+                f"Parcours est prêt : les faits vont à {api}/v1/events. Pour l'arrêter : parcours down",
             )
+            out.print(ready, markup=False)
             run(_show_link(str(running(one)["api"]), str(running(one)["postgres"])))
             return
         time.sleep(0.05)
     with log.open("rb") as file:
         file.seek(begun)
-        said = file.read().decode("utf-8", "replace").strip()
+        why = file.read().decode("utf-8", "replace").strip()
     fail(
-        said or f"it ended at once: see {log}",
+        why or said(f"it ended at once: see {log}", f"il s'est arrêté aussitôt : voir {log}"),
         Exit(child.returncode) if child.returncode in set(Exit) else Exit.PROBLEM,
     )
 
@@ -196,9 +215,9 @@ def down(home: Home = None) -> None:
     deadline = time.monotonic() + 90
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         if time.monotonic() > deadline:
-            fail(f"process {pid} does not stop", Exit.PROBLEM)
+            fail(said(f"process {pid} does not stop", f"le processus {pid} ne s'arrête pas"), Exit.PROBLEM)
         time.sleep(0.05)
-    out.print("Stopped.")
+    out.print(said("Stopped.", "Arrêté."))
 
 
 def _reap(one: Settings) -> None:
@@ -207,7 +226,7 @@ def _reap(one: Settings) -> None:
     for process in left:
         process.terminate()
     psutil.wait_procs(left, timeout=30)
-    stopped = [f"{len(left)} projectors"] if left else []
+    stopped = [said(f"{len(left)} projectors", f"{len(left)} projecteurs")] if left else []
     for name, server in (
         ("Kafka", kafka_server.running(one.home / "kafka")),
         ("PostgreSQL", postgres_server.running(one.home / "postgres")),
@@ -217,9 +236,16 @@ def _reap(one: Settings) -> None:
             stopped.append(name)
     one.run_file.unlink(missing_ok=True)
     if stopped:
-        out.print(f"`up` had been killed; what it left is stopped: {', '.join(stopped)}.", markup=False)
+        listed = ", ".join(stopped)
+        out.print(
+            said(
+                f"`up` had been killed; what it left is stopped: {listed}.",
+                f"`up` avait été tué ; ce qu'il avait laissé est arrêté : {listed}.",
+            ),
+            markup=False,
+        )
     else:
-        out.print(f"Nothing is running in {one.home}.", markup=False)
+        out.print(said(f"Nothing is running in {one.home}.", f"Rien ne tourne dans {one.home}."), markup=False)
 
 
 async def console_link(api: str, postgres: str, who: Visitor) -> str:
@@ -244,7 +270,13 @@ def console(
     Example: parcours console --name "Mme Lambert" --role operator --tenant north
     """
     if role not in ("reader", "operator", "admin"):
-        fail(f"--role must be reader, operator or admin, not {role!r}", Exit.USAGE)
+        fail(
+            said(
+                f"--role must be reader, operator or admin, not {role!r}",
+                f"--role doit être reader, operator ou admin, pas {role!r}",
+            ),
+            Exit.USAGE,
+        )
     _, found = here(home)
     who = Visitor(name, tenant, cast("Role", role), tuple(department) if department else None)
     out.print(

@@ -10,7 +10,7 @@ from projections.jurisdictions import Invalid, Jurisdiction, Rules, jurisdiction
 from projections.policy import Policy
 from projections.working_days import Allowance
 from services.command_line.instance import PolicyFile, read_policy
-from services.command_line.showing import AsJson, out, plainly, print_json, print_table
+from services.command_line.showing import AsJson, heads, out, plainly, print_json, print_table, said
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +51,9 @@ def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         print_json(rows)
         return
     names = ("id", "effective_from", "zone", "holidays", "acknowledge", "answer", "final", "source")
-    print_table("Jurisdictions", names, [[row[name] for name in names] for row in rows])
+    print_table(
+        said("Jurisdictions", "Réglementations"), heads(*names), [[row[name] for name in names] for row in rows]
+    )
 
 
 def jurisdictions(policy_file: PolicyFile = None, *, as_json: AsJson = False) -> None:
@@ -76,6 +78,10 @@ def check(file: Annotated[Path, typer.Argument(help="A jurisdiction in TOML.")],
         raise Invalid(f"{file}:\n{wrong}") from None
     show([rules_row(found, rules) for rules in found.versions], as_json=as_json)
     if not as_json:
+        then = "parcours what-if --policy, parcours rebuild --policy."
         out.print(
-            'Put it in force by adding it to the policy\'s "jurisdictions", then: parcours what-if --policy, parcours rebuild --policy.'
+            said(
+                f'Put it in force by adding it to the policy\'s "jurisdictions", then: {then}',
+                f"Pour la mettre en vigueur, ajoutez-la aux « jurisdictions » de la politique, puis : {then}",
+            )
         )

@@ -19,6 +19,8 @@ from services.command_line import (
     subscriptions,
     tokens,
 )
+from services.command_line.french import into_french
+from services.command_line.showing import SPOKEN
 
 app = typer.Typer(
     name="parcours",
@@ -50,7 +52,10 @@ for module in (
 
 def run() -> None:
     """The entry point."""
-    app()
+    command = typer.main.get_command(app)
+    if SPOKEN == "fr":
+        into_french(command)
+    command()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import typer
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from services.command_line.showing import Exit, Home, fail, here, out, plainly, run
+from services.command_line.showing import Exit, Home, fail, here, out, plainly, run, said
 from services.health import health_app, tables_health
 from services.instance import Servers, api_of, http_server, prepare, serve, until_stopped
 from services.log import Gathering, LogWriter
@@ -172,4 +172,4 @@ def tables(home: Home = None) -> None:
         await prepare(one, Servers(one), None, clock_rule=bool(found.get("clock", True)))
 
     run(work())
-    out.print("Topics and tables are there.")
+    out.print(said("Topics and tables are there.", "Les sujets Kafka et les tables sont en place."))

@@ -16,6 +16,7 @@ from projections.words import CLOCKS, LADDER, LEVELS
 from services import reading
 from services.command_line.past import AsOf, OccurredBy, everything_at
 from services.command_line.showing import (
+    SPOKEN,
     AsJson,
     Exit,
     Home,
@@ -46,7 +47,7 @@ def bounced(
     home: Home = None,
     tenant: Tenant = None,
     min_level: Annotated[str, typer.Option("--min-level", help="B1, B2, B3 or B4.")] = "B2",
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     as_of: AsOf = None,
     occurred_by: OccurredBy = None,
     *,
@@ -148,7 +149,7 @@ def _more(n: int, language: int) -> None:
 def claims(
     home: Home = None,
     tenant: Tenant = None,
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     as_of: AsOf = None,
     occurred_by: OccurredBy = None,
     *,
@@ -226,7 +227,7 @@ def calendar(
     to: Annotated[Path, typer.Option("-o", "--output", help="The iCalendar file to write.")],
     home: Home = None,
     tenant: Tenant = None,
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
 ) -> None:
     """Write an iCalendar file of everything that is due, for any calendar program.
 

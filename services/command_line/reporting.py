@@ -11,7 +11,7 @@ from projections.rows import Log, Row, result
 from services.command_line.facts import add
 from services.command_line.importing import plan
 from services.command_line.instance import PolicyFile, read_policy
-from services.command_line.showing import Exit, Lang, chosen, err, fail, out, plainly
+from services.command_line.showing import SPOKEN, Exit, Lang, chosen, err, fail, out, plainly
 from services.importer.mapping import BadMap, read_map
 from services.importer.words import counted, spoken
 from services.report.page import Language, page
@@ -27,7 +27,7 @@ def report(
         Path, typer.Argument(help="An event log (XES, CSV), facts (JSONL), or what `export` or `fold` printed.")
     ],
     to: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")],
-    lang: Lang = "en",
+    lang: Lang = SPOKEN,
     case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,
     time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
     zone: Annotated[str | None, typer.Option("--zone", help="Zone of times without one, as in Europe/Paris.")] = None,

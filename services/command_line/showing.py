@@ -1,12 +1,13 @@
 """How the command line speaks: JSON for programs, tables for people, one sentence for what went wrong."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from enum import IntEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
 
 import orjson
 import typer
@@ -17,6 +18,7 @@ from deploy.embedded.server_process import EmbeddedServerError
 from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
 from services.backup import NotRestored
+from services.command_line.french_words import HEADS
 from services.instance import AlreadyRunning, PortTaken
 from services.log import LogUnavailable, TopicDiffers
 from services.notifier.rules import InvalidRules
@@ -28,7 +30,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 out, err = Console(), Console(stderr=True, highlight=False)
 
-Lang = Annotated[str, typer.Option("--lang", help="en or fr.")]
+
+def session_language() -> Literal["en", "fr"]:
+    """What to speak where nobody says: PARCOURS_LANG, else what the session's locale is."""
+    names = ("PARCOURS_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    locale = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    return "fr" if locale.lower().startswith("fr") else "en"
+
+
+SPOKEN = session_language()
+Lang = Annotated[str, typer.Option("--lang", help="en or fr (default: PARCOURS_LANG, else the session's).")]
+
+
+def said(en: str, fr: str) -> str:
+    """What a command has to say, in the language of the session."""
+    return fr if SPOKEN == "fr" else en
+
+
+def heads(*columns: str) -> tuple[str, ...]:
+    """The names of a table's columns, in the language of the session."""
+    return tuple(HEADS.get(column, column) for column in columns) if SPOKEN == "fr" else columns
 
 
 class Exit(IntEnum):
@@ -71,11 +92,14 @@ def plainly(command: Callable[P, T]) -> Callable[P, T]:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError) as wrong:
             fail(f"{wrong.filename2 or wrong.filename}: {wrong.strerror}", Exit.PROBLEM)
         except AWAY_ERRORS as wrong:
-            fail(str(wrong) or f"a server is away ({type(wrong).__name__})", Exit.AWAY)
+            fail(
+                str(wrong) or said("a server is away", "un serveur est absent") + f" ({type(wrong).__name__})",
+                Exit.AWAY,
+            )
         except PROBLEMS as wrong:
             fail(str(wrong), Exit.PROBLEM)
         except KeyboardInterrupt:
-            fail("stopped", Exit.PROBLEM)
+            fail(said("stopped", "interrompu"), Exit.PROBLEM)
         except OSError as wrong:
             fail(f"{wrong.filename or ''}: {wrong.strerror or wrong}", Exit.PROBLEM)
 
@@ -116,12 +140,17 @@ def here(home: Path | None) -> tuple[Settings, dict[str, Any]]:
     if one.kafka and one.postgres:
         found = {"api": None, "clock": True} | found | {"kafka": one.kafka, "postgres": one.postgres}
     if not found:
-        raise NotRunning(f"Parcours is not running in {one.home}. Start it with: parcours up")
+        raise NotRunning(
+            said(
+                f"Parcours is not running in {one.home}. Start it with: parcours up",
+                f"Parcours ne tourne pas dans {one.home}. Pour démarrer : parcours up",
+            )
+        )
     return one, found
 
 
 def chosen(lang: str) -> int:
     """0 for English, 1 for French."""
     if lang not in ("en", "fr"):
-        fail(f"--lang must be en or fr, not {lang!r}", Exit.USAGE)
+        fail(said(f"--lang must be en or fr, not {lang!r}", f"--lang doit être en ou fr, pas {lang!r}"), Exit.USAGE)
     return ("en", "fr").index(lang)

@@ -9,6 +9,7 @@ import typer
 
 from services.command_line.checks import checks
 from services.command_line.showing import (
+    SPOKEN,
     AsJson,
     Exit,
     Home,
@@ -21,6 +22,7 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
+from services.importer.words import spoken
 from services.log import LogUnavailable, end_offsets
 from services.reading import watermark
 from services.settings import EVENTS, settings
@@ -138,7 +140,7 @@ def _shares_said(shares: Mapping[str, float] | None, language: int) -> str | Non
     )
 
 
-def status(home: Home = None, lang: Lang = "en", *, as_json: AsJson = False) -> None:
+def status(home: Home = None, lang: Lang = SPOKEN, *, as_json: AsJson = False) -> None:
     """What runs here, how far it has read, how fast it is, and where its time goes.
 
     Example: parcours status --lang fr
@@ -160,19 +162,21 @@ def status(home: Home = None, lang: Lang = "en", *, as_json: AsJson = False) -> 
         raise typer.Exit(int(Exit.AWAY if "away" in bad.values() else Exit.PROBLEM))
 
 
-def doctor(home: Home = None, *, as_json: AsJson = False) -> None:
+def doctor(home: Home = None, lang: Lang = SPOKEN, *, as_json: AsJson = False) -> None:
     """Look at everything that could be wrong, and say what to do.
 
-    Example: parcours doctor
+    Example: parcours doctor --lang fr
     """
+    language = chosen(lang)
+    wrong = ("PROBLEM", "PROBLÈME")[language]
     found = run(checks(settings(home)))
     if as_json:
         print_json([{"check": name, "ok": ok, "detail": detail} for name, ok, detail in found])
     else:
         print_table(
-            "Doctor",
-            ("check", "", "what was seen"),
-            [(name, "ok" if ok else "PROBLEM", detail) for name, ok, detail in found],
+            ("Doctor", "Diagnostic")[language],
+            (("check", "", "what was seen"), ("vérification", "", "ce qui a été vu"))[language],
+            [(spoken(name, language), "ok" if ok else wrong, spoken(detail, language)) for name, ok, detail in found],
         )
     if not all(ok for _, ok, _ in found):
         raise typer.Exit(int(Exit.PROBLEM))

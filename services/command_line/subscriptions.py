@@ -18,12 +18,14 @@ from services.command_line.showing import (
     Problem,
     Tenant,
     fail,
+    heads,
     here,
     out,
     plainly,
     print_json,
     print_table,
     run,
+    said,
 )
 from services.notifier.hours import Hours, InvalidHours
 from services.notifier.sending import deliver, ways
@@ -157,7 +159,9 @@ def list_subscriptions(home: Home = None, tenant: Tenant = None, *, as_json: AsJ
         print_json(rows)
     else:
         columns = ("id", "tenant", "kind", "to", "role", "language", "state", "notice")
-        print_table("Subscriptions", columns, [tuple(row[name] for name in columns) for row in rows])
+        print_table(
+            said("Subscriptions", "Abonnés"), heads(*columns), [tuple(row[name] for name in columns) for row in rows]
+        )
 
 
 def shown(one: Subscription) -> dict[str, Any]:
@@ -181,9 +185,9 @@ def send_test(number: Number, home: Home = None) -> None:
             one = next((s for s in await tables.subscriptions(connection) if s.id == number), None)
             allowed = frozenset(await tables.setting(connection, "allowed_hosts") or ())
         if one is None:
-            raise Problem(f"there is no subscription {number}: see parcours subscription list")
+            raise _unknown(number)
         if one.kind in ("kafka", "sse"):
-            return "nothing to test: it reads by itself"
+            return said("nothing to test: it reads by itself", "rien à essayer : il lit de lui-même")
         by = ways(str(found.get("api") or ""))
         try:
             message = Message(0, f"msg_test_{randomness.token_hex(8)}", "test", "low", "test", 1, ())
@@ -191,10 +195,19 @@ def send_test(number: Number, home: Home = None) -> None:
         finally:
             await by.client.aclose()
         if not answer.ok:
-            raise Problem(f"not taken: {answer.text}")
-        return f"taken: {answer.text}"
+            raise Problem(said(f"not taken: {answer.text}", f"refusé : {answer.text}"))
+        return said(f"taken: {answer.text}", f"accepté : {answer.text}")
 
     out.print(run(send()), markup=False)
+
+
+def _unknown(number: str) -> Problem:
+    return Problem(
+        said(
+            f"there is no subscription {number}: see parcours subscription list",
+            f"aucun abonné {number} : voir parcours subscription list",
+        )
+    )
 
 
 def words(language: str) -> str:
@@ -211,7 +224,7 @@ def _set_state(home: Any, number: str, state: str, notice: str | None) -> None:
             return await tables.set_state(connection, number, state, notice)
 
     if not run(write()):
-        raise Problem(f"there is no subscription {number}: see parcours subscription list")
+        raise _unknown(number)
 
 
 def pause(number: Number, home: Home = None) -> None:
@@ -220,7 +233,7 @@ def pause(number: Number, home: Home = None) -> None:
     Example: parcours subscription pause 1a2b3c4d
     """
     _set_state(home, number, "paused", f"by hand, {datetime.now(UTC):%Y-%m-%d}")
-    out.print("Paused.")
+    out.print(said("Paused.", "En pause."))
 
 
 def resume(number: Number, home: Home = None) -> None:
@@ -229,7 +242,7 @@ def resume(number: Number, home: Home = None) -> None:
     Example: parcours subscription resume 1a2b3c4d
     """
     _set_state(home, number, "active", None)
-    out.print("Resumed.")
+    out.print(said("Resumed.", "Repris."))
 
 
 def remove(number: Number, home: Home = None) -> None:
@@ -244,8 +257,8 @@ def remove(number: Number, home: Home = None) -> None:
             return await tables.remove_subscription(connection, number)
 
     if not run(write()):
-        raise Problem(f"there is no subscription {number}: see parcours subscription list")
-    out.print("Removed.")
+        raise _unknown(number)
+    out.print(said("Removed.", "Supprimé."))
 
 
 def rotate(
@@ -264,14 +277,22 @@ def rotate(
                 (s for s in await tables.subscriptions(connection) if s.id == number and s.kind == "webhook"), None
             )
             if one is None:
-                raise Problem(f"there is no webhook {number}: see parcours subscription list")
+                raise Problem(
+                    said(
+                        f"there is no webhook {number}: see parcours subscription list",
+                        f"aucun webhook {number} : voir parcours subscription list",
+                    )
+                )
             kept = one.secrets[:1] if finish else (new_secret(), one.secrets[0])
             await tables.set_secrets(connection, number, kept)
             return replace(one, secrets=kept)
 
     one = run(write())
     out.print(
-        "The old secret signs no more." if finish else one.secrets[0], markup=False, highlight=False, soft_wrap=True
+        said("The old secret signs no more.", "L'ancien secret ne signe plus.") if finish else one.secrets[0],
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -280,7 +301,7 @@ def allow_host(host: Annotated[str, typer.Argument(metavar="HOST")], home: Home 
 
     Example: parcours subscription allow-host hooks.hospital.local
     """
-    out.print(f"allowed: {', '.join(_hosts(home, add_one=host.lower()))}", markup=False)
+    _show_allowed(_hosts(home, add_one=host.lower()))
 
 
 def forbid_host(host: Annotated[str, typer.Argument(metavar="HOST")], home: Home = None) -> None:
@@ -288,7 +309,12 @@ def forbid_host(host: Annotated[str, typer.Argument(metavar="HOST")], home: Home
 
     Example: parcours subscription forbid-host hooks.hospital.local
     """
-    out.print(f"allowed: {', '.join(_hosts(home, without=host.lower())) or 'none'}", markup=False)
+    _show_allowed(_hosts(home, without=host.lower()))
+
+
+def _show_allowed(hosts: list[str]) -> None:
+    listed = ", ".join(hosts)
+    out.print(said(f"allowed: {listed or 'none'}", f"autorisées : {listed or 'aucune'}"), markup=False)
 
 
 def _hosts(home: Any, add_one: str | None = None, without: str | None = None) -> list[str]:

@@ -12,12 +12,14 @@ from services.command_line.showing import (
     Home,
     Problem,
     fail,
+    heads,
     here,
     out,
     plainly,
     print_json,
     print_table,
     run,
+    said,
 )
 from services.projector import retrying
 from services.projector.records import shown_value
@@ -58,9 +60,16 @@ def create(
     Example: parcours token create --tenant north --role emitter
     """
     if role not in get_args(Role):
-        fail(f"--role must be one of {', '.join(get_args(Role))}, not {role!r}", Exit.USAGE)
+        roles = ", ".join(get_args(Role))
+        fail(
+            said(f"--role must be one of {roles}, not {role!r}", f"--role doit être parmi {roles}, pas {role!r}"),
+            Exit.USAGE,
+        )
     if not TENANT.fullmatch(tenant):
-        fail("--tenant must be 1 to 40 of a-z, 0-9 and -", Exit.USAGE)
+        fail(
+            said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
+            Exit.USAGE,
+        )
     _, found = here(home)
 
     async def make() -> tuple[str, str]:
@@ -93,7 +102,9 @@ def list_tokens(home: Home = None, *, as_json: AsJson = False) -> None:
         print_json(rows)
     else:
         print_table(
-            "Tokens", ("id", "tenant", "role", "label", "created", "revoked"), [tuple(row.values()) for row in rows]
+            said("Tokens", "Jetons"),
+            heads("id", "tenant", "role", "label", "created", "revoked"),
+            [tuple(row.values()) for row in rows],
         )
 
 
@@ -113,8 +124,13 @@ def revoke(number: Annotated[str, typer.Argument(metavar="ID")], home: Home = No
             )
 
     if run(write()) == "UPDATE 0":
-        raise Problem(f"there is no token {number} in use: see parcours token list")
-    out.print("Revoked.")
+        raise Problem(
+            said(
+                f"there is no token {number} in use: see parcours token list",
+                f"aucun jeton {number} en service : voir parcours token list",
+            )
+        )
+    out.print(said("Revoked.", "Révoqué."))
 
 
 def list_parked(home: Home = None, *, as_json: AsJson = False) -> None:
@@ -133,8 +149,8 @@ def list_parked(home: Home = None, *, as_json: AsJson = False) -> None:
         print_json(rows)
         return
     print_table(
-        "Parked records",
-        ("partition", "offset", "reason", "where", "rule", "tenant", "subject"),
+        said("Parked records", "Enregistrements mis de côté"),
+        heads("partition", "offset", "reason", "where", "rule", "tenant", "subject"),
         [(r["partition"], r["offset"], r["code"], r["field"], r["rule"], r["tenant"], r["subject"]) for r in rows],
     )
 
@@ -158,12 +174,23 @@ def show_parked(
 
     row = run(read())
     if row is None:
-        raise Problem(f"nothing is parked at {partition}:{offset}: see parcours parked list")
+        raise _nothing_at(partition, offset)
     told = {name: shown_value(value) for name, value in row.items() if name != "digest"}
     if as_json:
         print_json(told)
     else:
-        print_table(f"Parked at {partition}:{offset}", ("", ""), told.items())
+        print_table(
+            said(f"Parked at {partition}:{offset}", f"Mis de côté en {partition}:{offset}"), ("", ""), told.items()
+        )
+
+
+def _nothing_at(partition: int, offset: int) -> Problem:
+    return Problem(
+        said(
+            f"nothing is parked at {partition}:{offset}: see parcours parked list",
+            f"rien n'est mis de côté en {partition}:{offset} : voir parcours parked list",
+        )
+    )
 
 
 def retry_parked(home: Home = None, *, as_json: AsJson = False) -> None:
@@ -181,8 +208,12 @@ def retry_parked(home: Home = None, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(told)
     else:
+        tried, taken, patients = told["tried"], told["taken"], told["patients"]
         out.print(
-            f"{told['tried']} records tried, {told['taken']} taken; {told['patients']} quarantined patients to be folded anew."
+            said(
+                f"{tried} records tried, {taken} taken; {patients} quarantined patients to be folded anew.",
+                f"{tried} enregistrements essayés, {taken} pris ; {patients} patients en quarantaine à recalculer.",
+            )
         )
 
 
@@ -203,8 +234,8 @@ def discard_parked(
             return await tables_system.discard_parked(connection, None, partition, offset, reason)
 
     if not run(write()):
-        raise Problem(f"nothing is parked at {partition}:{offset}: see parcours parked list")
-    out.print("Discarded.")
+        raise _nothing_at(partition, offset)
+    out.print(said("Discarded.", "Retiré de la liste."))
 
 
 def resume(
@@ -224,8 +255,8 @@ def resume(
             return released
 
     if not run(write()):
-        raise Problem(f"partition {partition} is not stopped")
+        raise Problem(said(f"partition {partition} is not stopped", f"la partition {partition} n'est pas arrêtée"))
     if as_json:
         print_json({"partition": partition, "resumed": True})
     else:
-        out.print(f"Partition {partition} goes on.", markup=False)
+        out.print(said(f"Partition {partition} goes on.", f"La partition {partition} repart."), markup=False)

@@ -1,0 +1,30 @@
+"""The help of every command in French: what `--help` says where PARCOURS_LANG, or the session's locale, is French."""
+
+from inspect import cleandoc
+from typing import Any
+
+import typer
+
+from services.command_line.french_words import WORDS
+
+EXAMPLE = ("\n\nExample: ", "\n\nExemple : ")
+SHOW_HELP = {"Show this message and exit.": "Montrer ce message et s'arrêter."}
+
+
+def help_said(text: str) -> str:
+    """A text of the help in French. Raises `KeyError` for one that nobody has put into French."""
+    what, marked, example = cleandoc(text).partition(EXAMPLE[0])
+    return (WORDS | SHOW_HELP)[what] + (EXAMPLE[1] + example if marked else "")
+
+
+def into_french(command: Any) -> None:
+    """The help of a command, of its options, and of the commands under it."""
+    if command.help:
+        command.help = help_said(command.help)
+    command.rich_help_panel = "Commandes"
+    asked = command.get_help_option(typer.Context(command))
+    for one in (*command.params, asked):
+        if getattr(one, "help", None):
+            one.help = help_said(one.help)
+    for under in getattr(command, "commands", {}).values():
+        into_french(under)

@@ -1,0 +1,81 @@
+"""The command line speaks French where the session does."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+
+from services.command_line.french import help_said, into_french
+from services.command_line.french_words import WORDS
+from services.command_line.main import app
+from services.command_line.showing import session_language
+
+NO_SESSION = {"PARCOURS_LANG": "", "LC_ALL": "", "LC_MESSAGES": "", "LANG": ""}
+
+
+def texts(command: Any) -> list[str]:
+    """Every text of a command's help, and of those under it."""
+    found = [command.help, *(getattr(one, "help", None) for one in command.params)]
+    under = [text for one in getattr(command, "commands", {}).values() for text in texts(one)]
+    return [text for text in found if text] + under
+
+
+def spoken(*arguments: str, **session: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.command_line.main", *arguments],
+        env=os.environ | NO_SESSION | {"TERM": "dumb", "COLUMNS": "200"} | session,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("session", "language"),
+    [
+        ({"LANG": "fr_CA.UTF-8"}, "fr"),
+        ({"LANG": "fr_FR.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANG": "en_GB.UTF-8", "PARCOURS_LANG": "fr"}, "fr"),
+        ({}, "en"),
+    ],
+)
+def test_the_session_says_which_language(
+    session: dict[str, str], language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (NO_SESSION | session).items():
+        monkeypatch.setenv(name, value)
+
+    assert session_language() == language
+
+
+def test_every_text_of_the_help_is_there_in_french_and_none_is_left_over() -> None:
+    command = typer.main.get_command(app)
+    english = texts(command)
+
+    into_french(command)
+
+    assert texts(command) == [help_said(text) for text in english]
+    assert set(WORDS) <= {text.partition("\n\nExample: ")[0] for text in english}
+
+
+def test_what_nobody_has_put_into_french_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        help_said("Nobody has said this.")
+
+
+def test_a_command_speaks_as_its_session_does() -> None:
+    french, english = spoken("status", "--home", "/nowhere", LANG="fr_FR.UTF-8"), spoken("status", "--home", "/nowhere")
+
+    assert (french.returncode, english.returncode) == (3, 3)
+    assert french.stderr == "Parcours ne tourne pas dans /nowhere. Pour démarrer : parcours up\n"
+    assert english.stderr == "Parcours is not running in /nowhere. Start it with: parcours up\n"
+
+
+def test_the_doctor_and_the_help_speak_french() -> None:
+    looked, told = spoken("doctor", "--home", "/nowhere", "--lang", "fr"), spoken("token", "--help", PARCOURS_LANG="fr")
+
+    assert "rien ne tourne dans /nowhere : parcours up" in looked.stdout
+    assert "Ne plus laisser entrer un jeton (dans les cinq secondes)." in told.stdout
+    assert "Commandes" in told.stdout
