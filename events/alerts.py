@@ -1,19 +1,17 @@
 """What is said of a finding, and what people did with it. EVENTS sections 2 and 4."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from events.fields import Data, Id, Instant, Moment, Text
+from events.fields import Data, Id, Instant, Moment, Said, Text
 
 Severity = Literal["low", "medium", "high", "critical"]
 AlertId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=640)]
 """The id of a finding: its kind and the ids it is about, hence longer than each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(Said, frozen=True, kw_only=True):
     """One reason of a finding, in both languages, with the facts that show it."""
 
     code: str
@@ -22,14 +20,12 @@ class Reason:
     evidence: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyName:
+class PolicyName(Said, frozen=True, kw_only=True):
     id: str
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert(Data):
+class Alert(Data, frozen=True, kw_only=True):
     """The difference between what is found and what was said. Never free text written by a patient."""
 
     alert: AlertId
@@ -51,23 +47,19 @@ class Alert(Data):
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRaised(Alert):
+class AlertRaised(Alert, frozen=True, kw_only=True):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRevised(Alert):
+class AlertRevised(Alert, frozen=True, kw_only=True):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertResolved(Alert):
+class AlertResolved(Alert, frozen=True, kw_only=True):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertAcknowledged(Data):
+class AlertAcknowledged(Data, frozen=True, kw_only=True):
     """Somebody has taken it on."""
 
     alert: AlertId
@@ -76,8 +68,7 @@ class AlertAcknowledged(Data):
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertSilenced(Data):
+class AlertSilenced(Data, frozen=True, kw_only=True):
     """Nobody wants to hear of it for a while; without `until`, until it rises or is raised again."""
 
     alert: AlertId
@@ -86,8 +77,7 @@ class AlertSilenced(Data):
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertDismissed(Data):
+class AlertDismissed(Data, frozen=True, kw_only=True):
     """Somebody has judged that it was of no use, and says why."""
 
     alert: AlertId

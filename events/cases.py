@@ -1,6 +1,5 @@
 """What happens to a case on its way through the departments. EVENTS section 2."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from events.fields import Data, Flag, Id, Text
@@ -8,24 +7,21 @@ from events.fields import Data, Flag, Id, Text
 CloseReason = Literal["answered", "withdrawn", "duplicate", "answered_in", "abandoned", "other"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseOpened(Data):
+class CaseOpened(Data, frozen=True, kw_only=True):
     case: Id
     topic: Id | None = None
     department: Id | None = None
     contacts: tuple[Id, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseTaken(Data):
+class CaseTaken(Data, frozen=True, kw_only=True):
     """A department takes ownership."""
 
     case: Id
     department: Id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseDeclined(Data):
+class CaseDeclined(Data, frozen=True, kw_only=True):
     """It says "not us"."""
 
     case: Id
@@ -33,8 +29,7 @@ class CaseDeclined(Data):
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseTransferred(Data):
+class CaseTransferred(Data, frozen=True, kw_only=True):
     case: Id
     from_department: Id | None = None
     to_department: Id
@@ -43,8 +38,7 @@ class CaseTransferred(Data):
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseWorked(Data):
+class CaseWorked(Data, frozen=True, kw_only=True):
     """An act on the case; every row of an imported event log is one. An importer leaves an empty department out."""
 
     case: Id
@@ -53,8 +47,7 @@ class CaseWorked(Data):
     substantive: Flag | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseConsulted(Data):
+class CaseConsulted(Data, frozen=True, kw_only=True):
     """Opinion asked; ownership does not move."""
 
     case: Id
@@ -62,8 +55,7 @@ class CaseConsulted(Data):
     question: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseAdvised(Data):
+class CaseAdvised(Data, frozen=True, kw_only=True):
     """Opinion given; ownership does not move."""
 
     case: Id
@@ -71,8 +63,7 @@ class CaseAdvised(Data):
     question: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseEscalated(Data):
+class CaseEscalated(Data, frozen=True, kw_only=True):
     """Up the department's own hierarchy: not a hop."""
 
     case: Id
@@ -81,8 +72,7 @@ class CaseEscalated(Data):
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseClosed(Data):
+class CaseClosed(Data, frozen=True, kw_only=True):
     case: Id
     reason: CloseReason
     other_case: Id | None = None
@@ -93,7 +83,6 @@ class CaseClosed(Data):
             raise ValueError(msg)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseReopened(Data):
+class CaseReopened(Data, frozen=True, kw_only=True):
     case: Id
     reason: Text | None = None

@@ -1,6 +1,5 @@
 """What happens to a claim: an obligation to answer. EVENTS section 2."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from events.fields import Data, Flag, Id, Moment, Text
@@ -9,8 +8,7 @@ ClaimKind = Literal["request", "concern", "grievance", "complaint", "appeal", "r
 PauseReason = Literal["waiting_claimant", "consent_missing", "legal_hold", "other"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimRegistered(Data):
+class ClaimRegistered(Data, frozen=True, kw_only=True):
     """An obligation to answer exists."""
 
     claim: Id
@@ -24,8 +22,7 @@ class ClaimRegistered(Data):
     department: Id | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimAcknowledged(Data):
+class ClaimAcknowledged(Data, frozen=True, kw_only=True):
     claim: Id
     reference: Text | None = None
     contact_name: Text | None = None
@@ -34,8 +31,7 @@ class ClaimAcknowledged(Data):
     contact: Id | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimHeld(Data):
+class ClaimHeld(Data, frozen=True, kw_only=True):
     """A holding reply: "we are looking into it"."""
 
     claim: Id
@@ -44,8 +40,7 @@ class ClaimHeld(Data):
     contact: Id | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimAnswered(Data):
+class ClaimAnswered(Data, frozen=True, kw_only=True):
     """An answer on the substance; no issues named means all of them."""
 
     claim: Id
@@ -56,24 +51,21 @@ class ClaimAnswered(Data):
     outcome: Literal["upheld", "partially_upheld", "not_upheld"] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimPaused(Data):
+class ClaimPaused(Data, frozen=True, kw_only=True):
     claim: Id
     reason: PauseReason
     by: Text | None = None
     until: Moment | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimResumed(Data):
+class ClaimResumed(Data, frozen=True, kw_only=True):
     claim: Id
     reason: Text | None = None
     by: Text | None = None
     until: Moment | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimContributionRequested(Data):
+class ClaimContributionRequested(Data, frozen=True, kw_only=True):
     """One part of a joint answer is asked of a department."""
 
     claim: Id
@@ -81,30 +73,26 @@ class ClaimContributionRequested(Data):
     due_at: Moment | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimContributionProvided(Data):
+class ClaimContributionProvided(Data, frozen=True, kw_only=True):
     claim: Id
     department: Id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimWithdrawn(Data):
+class ClaimWithdrawn(Data, frozen=True, kw_only=True):
     """By the claimant."""
 
     claim: Id
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimReopened(Data):
+class ClaimReopened(Data, frozen=True, kw_only=True):
     """By the claimant."""
 
     claim: Id
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimTransferredOut(Data):
+class ClaimTransferredOut(Data, frozen=True, kw_only=True):
     """Sent to another organisation."""
 
     claim: Id
@@ -112,34 +100,29 @@ class ClaimTransferredOut(Data):
     deemed_received_at: Moment | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimMediationRequested(Data):
+class ClaimMediationRequested(Data, frozen=True, kw_only=True):
     claim: Id
     mediator: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimMediatorMet(Data):
+class ClaimMediatorMet(Data, frozen=True, kw_only=True):
     claim: Id
     mediator: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimMediatorReported(Data):
+class ClaimMediatorReported(Data, frozen=True, kw_only=True):
     claim: Id
     mediator: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimCommissionAdvised(Data):
+class ClaimCommissionAdvised(Data, frozen=True, kw_only=True):
     """On the day of the commission's session (France)."""
 
     claim: Id
     mediator: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimConcluded(Data):
+class ClaimConcluded(Data, frozen=True, kw_only=True):
     """The file is closed."""
 
     claim: Id
@@ -147,8 +130,7 @@ class ClaimConcluded(Data):
     lessons: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecourseOpened(Data):
+class RecourseOpened(Data, frozen=True, kw_only=True):
     """Taken outside."""
 
     claim: Id | None = None

@@ -1,13 +1,11 @@
 """What happens to one contact between a patient and the service. EVENTS section 2."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from events.fields import Channel, Data, Flag, Id, Seconds, Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactReceived(Data):
+class ContactReceived(Data, frozen=True, kw_only=True):
     """The patient, or someone for them, got in touch."""
 
     contact: Id
@@ -24,8 +22,7 @@ class ContactReceived(Data):
     text: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactHandled(Data):
+class ContactHandled(Data, frozen=True, kw_only=True):
     """A department dealt with it."""
 
     contact: Id
@@ -37,8 +34,7 @@ class ContactHandled(Data):
     handle_seconds: Seconds | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactRedirected(Data):
+class ContactRedirected(Data, frozen=True, kw_only=True):
     """A patient is told to call the other department. Cold when not warm: the patient carries the case on alone."""
 
     contact: Id
@@ -51,8 +47,7 @@ class ContactRedirected(Data):
     reason: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactAbandoned(Data):
+class ContactAbandoned(Data, frozen=True, kw_only=True):
     """Hung up, gave up."""
 
     contact: Id
@@ -60,8 +55,7 @@ class ContactAbandoned(Data):
     waited_seconds: Seconds | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactSent(Data):
+class ContactSent(Data, frozen=True, kw_only=True):
     """Something went out."""
 
     contact: Id
@@ -75,32 +69,28 @@ class ContactSent(Data):
     delivered: Flag | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactUndelivered(Data):
+class ContactUndelivered(Data, frozen=True, kw_only=True):
     """That outbound contact never arrived."""
 
     contact: Id
     cause: Text | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactLinked(Data):
+class ContactLinked(Data, frozen=True, kw_only=True):
     """Attached to a case afterwards."""
 
     contact: Id
     case: Id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactUnlinked(Data):
+class ContactUnlinked(Data, frozen=True, kw_only=True):
     """The attachment undone."""
 
     contact: Id
     case: Id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactReclassified(Data):
+class ContactReclassified(Data, frozen=True, kw_only=True):
     """Correction of an earlier `contact.received`."""
 
     contact: Id

@@ -146,29 +146,35 @@ def envelope(content: dict[str, Any], recorded_at: datetime | None = None) -> En
     Raises `Refused` naming the attribute and the rule.
     """
     get = content.get
-    if get("specversion") != SPECVERSION:
-        raise Refused("specversion", 'must be "1.0"')
-    tenant = get("tenant", "default")
-    if not isinstance(tenant, str) or (tenant != "default" and not TENANT.fullmatch(tenant)):
-        raise Refused("tenant", "must be 1 to 40 of a-z, 0-9 and -")
-    subject = shared(_text("subject", get("subject"), 128))
-    time = _time("time", get("time"))
-    recorded = recorded_at or _time("recordedtime", get("recordedtime"))
-    if time > recorded:
-        if time - recorded > FORESIGHT:
-            raise Refused("time", "lies more than 5 minutes after recordedtime", "future")
-        time = recorded
-    key = get("partitionkey")
-    if key is not None and key != f"{tenant}|{subject}":
-        raise Refused("partitionkey", "must be tenant|subject", "partitionkey")
+    found = checked(
+        get("specversion"), get("tenant", "default"), get("subject"), get("time"), recorded_at or get("recordedtime"),
+        get("partitionkey"), get("source"), get("id"), get("type"), content,
+    )  # fmt: skip
     if not isinstance(get("data", {}), dict):
         raise Refused("data", "must be a JSON object")
-    source, name, kind = (
-        shared(_source(get("source"))),
-        _text("id", get("id"), 128),
-        _text("type", get("type"), 256),
-    )
-    return Envelope(tenant, subject, source, name, kind, time, recorded, content)
+    return found
+
+
+def checked(  # noqa: PLR0913, PLR0917 - one call for every record
+    specversion: object, tenant: object, subject: object, time: object, recorded_at: object, key: object, source: object, name: object,
+    kind: object, content: dict[str, Any],
+) -> Envelope:  # fmt: skip
+    """The context attributes as they are said, checked. Raises `Refused` naming the attribute and the rule."""
+    if specversion != SPECVERSION:
+        raise Refused("specversion", 'must be "1.0"')
+    if not isinstance(tenant, str) or (tenant != "default" and not TENANT.fullmatch(tenant)):
+        raise Refused("tenant", "must be 1 to 40 of a-z, 0-9 and -")
+    about = shared(_text("subject", subject, 128))
+    occurred = _time("time", time)
+    recorded = recorded_at if isinstance(recorded_at, datetime) else _time("recordedtime", recorded_at)
+    if occurred > recorded:
+        if occurred - recorded > FORESIGHT:
+            raise Refused("time", "lies more than 5 minutes after recordedtime", "future")
+        occurred = recorded
+    if key is not None and key != f"{tenant}|{about}":
+        raise Refused("partitionkey", "must be tenant|subject", "partitionkey")
+    emitter, names, what = shared(_source(source)), _text("id", name, 128), _text("type", kind, 256)
+    return Envelope(tenant, about, emitter, names, what, occurred, recorded, content)
 
 
 def _text(name: str, value: object, longest: int) -> str:

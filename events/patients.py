@@ -1,24 +1,19 @@
 """Who the patient is, and the general correction. EVENTS section 2."""
 
-from dataclasses import dataclass
-
 from events.fields import Data, Id, Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatientMerged(Data):
+class PatientMerged(Data, frozen=True, kw_only=True):
     """Two records are one person: the fact's subject continues as `into`."""
 
     into: Id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatientErased(Data):
+class PatientErased(Data, frozen=True, kw_only=True):
     """Right to erasure exercised."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactVoided(Data):
+class FactVoided(Data, frozen=True, kw_only=True):
     """That fact, of the same subject, is as if never sent."""
 
     fact: Id
