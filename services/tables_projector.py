@@ -126,13 +126,19 @@ async def was_committed(
 # -- reading -------------------------------------------------------------------------------------------------------------
 
 
+OF_EACH = "unnest($1::text[], $2::text[]) as w(tenant, patient) cross join lateral"
+"""For each of some persons, with `offset 0` in what follows: one step into an index each. A join would read a whole table wherever its
+statistics are old, as they are while somebody catches up.
+"""
+
+
 async def timelines(
     connection: Connection, schema: str, persons: Sequence[Person]
 ) -> dict[Person, list[tuple[bytes, bool]]]:
     """The facts of persons (raw, and whether their identity came with two contents)."""
     rows = await connection.fetch(
-        f"select t.tenant, t.patient, t.raw, t.is_conflicting from {schema}.timeline t"
-        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient)",
+        f"select w.tenant, w.patient, t.raw, t.is_conflicting from {OF_EACH} (select raw, is_conflicting from {schema}.timeline t"
+        " where t.tenant = w.tenant and t.patient = w.patient offset 0) t",
         [tenant for tenant, _ in persons], [patient for _, patient in persons],
     )  # fmt: skip
     found: dict[Person, list[tuple[bytes, bool]]] = {}
@@ -144,8 +150,8 @@ async def timelines(
 async def shown(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, dict[str, Shown]]:
     """When the findings of persons could first be seen."""
     rows = await connection.fetch(
-        f"select f.tenant, f.patient, f.id, f.shown_at, f.is_old from {schema}.finding f"
-        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient)",
+        f"select w.tenant, w.patient, f.id, f.shown_at, f.is_old from {OF_EACH} (select id, shown_at, is_old from {schema}.finding f"
+        " where f.tenant = w.tenant and f.patient = w.patient offset 0) f",
         [tenant for tenant, _ in persons], [patient for _, patient in persons],
     )  # fmt: skip
     found: dict[Person, dict[str, Shown]] = {}
@@ -157,8 +163,8 @@ async def shown(connection: Connection, schema: str, persons: Sequence[Person]) 
 async def said(connection: Connection, persons: Sequence[Person]) -> dict[Person, dict[str, Announced]]:
     """What was said of persons so far; it belongs to no generation."""
     rows = await connection.fetch(
-        "select a.tenant, a.patient, a.finding, a.n, a.level, a.is_raised from parcours.announced a"
-        " join unnest($1::text[], $2::text[]) as w(tenant, patient) using (tenant, patient)",
+        f"select w.tenant, w.patient, a.finding, a.n, a.level, a.is_raised from {OF_EACH} (select finding, n, level, is_raised"
+        " from parcours.announced a where a.tenant = w.tenant and a.patient = w.patient offset 0) a",
         [tenant for tenant, _ in persons], [patient for _, patient in persons],
     )  # fmt: skip
     found: dict[Person, dict[str, Announced]] = {}
