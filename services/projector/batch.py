@@ -9,15 +9,13 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from events.envelope import Recorded
-from projections.known import CORRECTIONS
 from services import tables_projector as tables
 from services.projector.changes import Person
 from services.projector.collector import keep_all, tidy
 from services.projector.held import Held, Memory
-from services.projector.records import Reader
+from services.projector.records import Batch, Reader
 from services.projector.work import Work
-from services.projector.writing import Read, Records, Writing
+from services.projector.writing import Records, Writing
 from services.tables import NOT_KEPT, REFUSED, Generation, Pool
 from services.tables_projector import Position
 
@@ -39,12 +37,11 @@ class Flight:
     `is_rare`: what comes next has to find it in the tables. `spoiled`: people whose files were folded on by a batch that failed.
     """
 
-    records: Records
-    read: Read
+    batch: Batch
     work: Work
     expected: dict[int, Position]
     to: dict[int, Position]
-    batch: UUID
+    id: UUID
     is_rare: bool = False
     spoiled: set[Person] = field(default_factory=set)
 
@@ -63,13 +60,6 @@ class Air:
             if (found := flight.work.held.get(person)) is not None:
                 return found
         return None
-
-
-def corrects(read: Read) -> bool:
-    """Whether a merge, a void or an erasure is among the facts: what they change has to be in the tables, and seen, at once."""
-    return any(
-        isinstance(one, Recorded) and isinstance(one.data, CORRECTIONS) for some in read.values() for _, one in some
-    )
 
 
 class Projecting(Writing):
@@ -137,26 +127,26 @@ class Projecting(Writing):
             await self._by_halves(records)
             return
         tidy()
-        read = await self._decoded(records)
-        if corrects(read):
+        batch = await self._decoded(records)
+        if batch.corrects:  # what a merge, a void or an erasure changes has to be in the tables, and seen, at once
             await self.landed()
             try:
-                await self._transact_records(records, read)
+                await self._transact_records(batch)
             except NOT_KEPT:
                 await self._by_halves(records)
             return
-        expected = {number: self.ahead[number] for number in read}
-        flight = Flight(records, read, self._work(), expected, {}, uuid4())
+        expected = {number: self.ahead[number] for number in batch.read}
+        flight = Flight(batch, self._work(), expected, {}, uuid4())
         try:
             async with self._pool.acquire() as connection:
-                await self._fold_records(connection, flight.work, read)
+                await self._fold_records(connection, flight.work, batch)
             await self._make_rows(flight.work)
         except BaseException:
             self._memory.drop(flight.work.held)
             for other in self._air.flights:  # their files may have been folded on
                 other.spoiled.update(flight.work.held)
             raise
-        flight.to = {number: replace(self._moved(number, some), batch=flight.batch) for number, some in read.items()}
+        flight.to = {number: replace(self._moved(number, batch), batch=flight.id) for number in batch.read}
         self.ahead |= flight.to
         flight.is_rare = flight.work.is_rare
         self._air.flights.append(flight)
@@ -210,7 +200,7 @@ class Projecting(Writing):
             flight = air.flights[0]
             await self._write(flight)
             air.flights.popleft()
-            self._note_batch(flight.records, flight.read)
+            self._note_batch(flight.batch)
             air.moved.set()
 
     def _discard(self) -> None:
@@ -230,10 +220,10 @@ class Projecting(Writing):
         """The transaction of a folded batch. Done again, it asks first whether it happened."""
         try:
             async with self._pool.acquire() as connection, connection.transaction():
-                await self._move(connection, flight.expected, flight.to, flight.batch)
+                await self._move(connection, flight.expected, flight.to, flight.id)
                 await self._finish(connection, flight.work)
         except Exception as wrong:
-            if not await self._happened(flight.to, flight.batch, wrong):
+            if not await self._happened(flight.to, flight.id, wrong):
                 raise
         self._keep(flight.work, flight.to, flight.spoiled)
 

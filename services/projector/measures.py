@@ -1,15 +1,13 @@
 """What a projector tells of itself: seconds by step, and what /metrics shows. No name of a patient is in it."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from events.envelope import Recorded
-from services.log import Record
 from services.projector.changes import Row
-from services.projector.records import Parked
+from services.projector.records import Batch
 from services.tables_projector import Position
 
 
@@ -52,19 +50,15 @@ class Measures:
             "parcours_watermark_seconds", "Each partition's watermark", ["partition"], registry=registry
         )
 
-    def batch(
-        self, records: Mapping[int, Sequence[Record]], read: Mapping[int, Sequence[tuple[Record, Recorded | Parked]]],
-        positions: Mapping[int, Position],
-    ) -> None:  # fmt: skip
+    def batch(self, batch: Batch, positions: Mapping[int, Position]) -> None:
         """One committed batch."""
         now = time.time()
-        self.size.observe(sum(map(len, records.values())))
-        for number, some in read.items():
+        self.size.observe(batch.records)
+        self.facts.inc(batch.facts)
+        for one in batch.parked:
+            self.parked.labels(one.code).inc()
+        for number, some in batch.read.items():
             self.latency.observe(max(0.0, now - some[0][0].timestamp / 1000))
-            self.facts.inc(sum(isinstance(one, Recorded) for _, one in some))
-            for _, one in some:
-                if isinstance(one, Parked):
-                    self.parked.labels(one.code).inc()
             self.stands(number, positions[number])
 
     def note_parked(self, rows: Iterable[Row]) -> None:

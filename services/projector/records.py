@@ -1,17 +1,19 @@
 """From Kafka records to facts: each one alone, so that a bad record costs nobody else anything. DESIGN section 4."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from events.catalogue import TICK, decoded
 from events.envelope import FORESIGHT, Recorded, Refused, parsed
 from projections.jurisdictions import UnknownJurisdiction
+from projections.known import CORRECTIONS
 from projections.patient import check
 from projections.policy import Policy
 from services.log import partition_of
+from services.projector.changes import Person
 
 REFUSED_BY_TABLES = "table"
 
@@ -87,6 +89,47 @@ class Reader:
             raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
         check(fact, self.policy)
         return fact
+
+
+@dataclass(slots=True)
+class Batch:
+    """Records of some partitions, read, in the order of the log; and what is told of all of them, so that nobody has to look for it.
+
+    `subjects`: whom the facts are about, before any merge; `latest`: the largest recorded_at of each partition's facts and ticks.
+    """
+
+    read: dict[int, list[tuple[Any, Recorded | Parked]]] = field(default_factory=dict)
+    records: int = 0
+    facts: int = 0
+    corrects: bool = False
+    subjects: set[Person] = field(default_factory=set)
+    latest: dict[int, datetime] = field(default_factory=dict)
+    parked: list[Parked] = field(default_factory=list)
+
+    def take(self, number: int, records: Sequence[Any], reader: Callable[[Any], Recorded | Parked]) -> None:
+        """The next records of a partition."""
+        listed = self.read.get(number)
+        if listed is None:
+            listed = self.read[number] = []
+        latest, subjects, facts = self.latest.get(number), self.subjects, 0
+        for record in records:
+            one = reader(record)
+            listed.append((record, one))
+            if isinstance(one, Parked):
+                self.parked.append(one)
+                continue
+            if latest is None or one.recorded_at > latest:
+                latest = one.recorded_at
+            if one.type == TICK:
+                continue
+            facts += 1
+            subjects.add((one.tenant, one.subject))
+            if isinstance(one.data, CORRECTIONS):
+                self.corrects = True
+        self.facts += facts
+        self.records += len(records)
+        if latest is not None:
+            self.latest[number] = latest
 
 
 def appended_at(record: Record) -> datetime:

@@ -19,7 +19,7 @@ from services.projector.collector import keep_all, tidy
 from services.projector.gathered import Gathered, in_parts, named
 from services.projector.held import Memory
 from services.projector.loading import BreakerOpened, Breath
-from services.projector.records import Reader, digest_of, parked_row
+from services.projector.records import Batch, Reader, digest_of, parked_row
 from services.projector.spilled import Later, Raw
 from services.projector.work import Work
 from services.projector.writing import Records
@@ -206,7 +206,9 @@ class Stretching(Projecting):
             self._has_strays = True
             self._just_said = said_of(last.changes.announced)
             self.ahead |= to
-            await self._fold_records(connection, last, {number: [(raw, self._reader.read(raw)) for raw in strays]})
+            batch = Batch()
+            batch.take(number, strays, self._reader.read)
+            await self._fold_records(connection, last, batch)
         self._go_on()
         if last.remerged:
             await tables_people.write_corrections(connection, self._schema, last.changes)

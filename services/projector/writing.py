@@ -4,13 +4,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from functools import partial
 from uuid import UUID, uuid4
 
 import orjson
 import structlog
 
-from events.catalogue import TICK
 from events.envelope import Recorded, partition_key
 from projections.announcing import ToSay
 from projections.saying import alert
@@ -21,7 +20,7 @@ from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
 from services.projector.held import Held
 from services.projector.loading import Breath
-from services.projector.records import Parked, digest_of, refused_by_tables
+from services.projector.records import Batch, digest_of, refused_by_tables
 from services.projector.sharing import Sharing
 from services.projector.work import Work
 from services.tables import REFUSED, Connection
@@ -32,7 +31,6 @@ AT_ONCE = 64
 log = structlog.get_logger("parcours.projector")
 
 Records = Mapping[int, Sequence[Record]]
-Read = Mapping[int, Sequence[tuple[Record, Recorded | Parked]]]
 Fold = Callable[[Connection, Work], Awaitable[None]]
 
 
@@ -41,43 +39,33 @@ class Writing(Sharing):
 
     # -- reading -----------------------------------------------------------------------------------------------------------
 
-    async def _decoded(self, records: Records, refused: Exception | None = None) -> Read:
+    async def _decoded(self, records: Records, refused: Exception | None = None) -> Batch:
         started = time.perf_counter()
-        breath, read = Breath(), dict[int, list[tuple[Record, Recorded | Parked]]]()
+        breath, batch = Breath(), Batch()
+        reader = self._reader.read if refused is None else partial(refused_by_tables, wrong=refused)
         for number, some in records.items():
-            listed = read[number] = []
             for start in range(0, len(some), AT_ONCE):
-                listed += [(record, self._read_record(record, refused)) for record in some[start : start + AT_ONCE]]
+                batch.take(number, some[start : start + AT_ONCE], reader)
                 await breath.taken()
         self.spent.decode += time.perf_counter() - started
-        return read
-
-    def _read_record(self, record: Record, refused: Exception | None) -> Recorded | Parked:
-        if refused is None:
-            return self._reader.read(record)
-        return refused_by_tables(record, refused)
+        return batch
 
     def _note_seconds(self) -> None:
         for step in ("fetch", "decode", "fold", "load", "rows", "write"):
             self.measures.seconds.labels(step).set(getattr(self.spent, step))
 
-    def _note_batch(self, records: Records, read: Read) -> None:
+    def _note_batch(self, batch: Batch) -> None:
         self._note_seconds()
-        self.measures.batch(records, read, self.positions)
-        self._note_facts(read)
-
-    def _note_facts(self, read: Read) -> None:
-        self.spent.records += sum(map(len, read.values()))
-        self.spent.facts += sum(
-            isinstance(one, Recorded) and one.type != TICK for some in read.values() for _, one in some
-        )
+        self.measures.batch(batch, self.positions)
+        self.spent.records += batch.records
+        self.spent.facts += batch.facts
 
     # -- the transaction ---------------------------------------------------------------------------------------------------
 
-    async def _transact_records(self, records: Records, read: Read) -> None:
-        to = {number: self._moved(number, some) for number, some in read.items()}
-        await self._transact(to, lambda connection, work: self._fold_records(connection, work, read))
-        self._note_batch(records, read)
+    async def _transact_records(self, batch: Batch) -> None:
+        to = {number: self._moved(number, batch) for number in batch.read}
+        await self._transact(to, lambda connection, work: self._fold_records(connection, work, batch))
+        self._note_batch(batch)
 
     async def _by_halves(self, records: Records) -> None:
         """One transaction after another, nothing on its way; what is refused is looked for by halves."""
@@ -88,11 +76,11 @@ class Writing(Sharing):
         if not listed:
             return
         try:
-            await self._transact_records(records, await self._decoded(records))
+            await self._transact_records(await self._decoded(records))
         except REFUSED as wrong:
             log.warning("rows refused", records=len(listed), error=type(wrong).__name__)
             if len(listed) == 1:
-                await self._transact_records(records, await self._decoded(records, refused=wrong))
+                await self._transact_records(await self._decoded(records, refused=wrong))
                 return
             for half in (listed[: len(listed) // 2], listed[len(listed) // 2 :]):
                 some_of: dict[int, list[Record]] = {}
@@ -150,29 +138,22 @@ class Writing(Sharing):
         self._memory.put(held for person, held in work.held.items() if person not in gone)
         self._memory.drop(gone)
 
-    def _moved(self, number: int, some: Sequence[tuple[Record, Recorded | Parked]]) -> Position:
-        watermark = self.ahead[number].watermark
-        for _, one in some:
-            if isinstance(one, Recorded) and (watermark is None or one.recorded_at > watermark):
-                watermark = one.recorded_at
-        last = some[-1][0]
+    def _moved(self, number: int, batch: Batch) -> Position:
+        before, latest = self.ahead[number].watermark, batch.latest.get(number)
+        watermark = before if latest is None or (before is not None and before > latest) else latest
+        last = batch.read[number][-1][0]
         return Position(last.offset + 1, watermark, digest_of(last))
 
     # -- folding -----------------------------------------------------------------------------------------------------------
 
-    async def _fold_records(
-        self, connection: Connection, work: Work, read: Mapping[int, Sequence[tuple[Any, Recorded | Parked]]]
-    ) -> None:
+    async def _fold_records(self, connection: Connection, work: Work, batch: Batch) -> None:
         started = time.perf_counter()
         work.theirs, work.ours = {}, {}
-        subjects = {
-            (one.tenant, one.subject)
-            for some in read.values() for _, one in some if isinstance(one, Recorded) and one.type != TICK
-        }  # fmt: skip
-        renamed = await tables_people.aliases(connection, self._schema, list(subjects)) if subjects else {}
+        subjects = list(batch.subjects)
+        renamed = await tables_people.aliases(connection, self._schema, subjects) if subjects else {}
         breath = Breath()
         until: dict[int, datetime | None] = {}
-        for number, some in read.items():
+        for number, some in batch.read.items():
             until[number] = work.share_out(number, some, self.ahead[number].watermark, renamed, self._home)
             await breath.taken()
         self.spent.fold += time.perf_counter() - started
