@@ -114,7 +114,8 @@ def _topics(routes: APIRouter, console: Console) -> None:
                 return await pages.small_flows(again, who.tenant, who.departments, view)
 
         small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
-        return console.page(request, who, view, "topics", small=small, mass=mass, n=n)
+        begin = view.now - timedelta(weeks=tables.WEEKS)
+        return console.page(request, who, view, "topics", small=small, mass=mass, n=n, begin=begin)
 
 
 async def departments_of(console: Console, who: Looking) -> Any:

@@ -279,18 +279,24 @@ def case_summary(file: PatientFile, name: str) -> Row:
 
 
 def strips(flows: Iterable[Row], contacts: Sequence[Row], view: View) -> list[dict[str, Any]]:
-    """Small flows with their contacts drawn one by one."""
+    """Small flows with their contacts drawn one by one, and who of them is being lost, the latest first."""
     begin = view.now - timedelta(weeks=tables.WEEKS)
     by_topic: dict[str, list[charts.Point]] = {}
+    lost: dict[str, dict[str, None]] = {}
     for row in contacts:
         said = f"{view.moment(row['at'])} · {row['department'] or ''} · {row['patient']}"
         by_topic.setdefault(row["topic"], []).append(charts.Point(row["at"], said, row["bounced"], row["unanswered"]))
+        if row["bounced"] or row["unanswered"]:
+            lost.setdefault(row["topic"], {})[row["patient"]] = None
+    with_case = {row["topic"] for row in contacts if row["case_id"] is not None}
     return [
         dict(flow)
         | {
             "strip": charts.strip(
                 by_topic.get(flow["topic"], []), begin, view.now, f"{flow['topic']}: {flow['contacts']}"
-            )
+            ),
+            "lost": list(reversed(lost.get(flow["topic"], {}))),
+            "has_cases": flow["topic"] in with_case,
         }
         for flow in flows
     ]

@@ -137,6 +137,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Au plus cinq contacts par semaine. Un point, un contact ; cerclé : patient ballotté ; losange : réclamation sans réponse.",
         "At most five contacts a week on average. Each dot is one contact; ringed: the patient is bounced; diamond: an unanswered claim.",
     ),
+    "who_is_lost": ("Qui l'on perd", "Who is being lost"),
     "mass": ("Les flux massifs", "The mass flows"),
     "topic": ("Sujet", "Topic"),
     "contacts": ("Contacts", "Contacts"),

@@ -8,7 +8,7 @@ from services.bells import Bells
 from services.guests import Guests
 from services.kept import Kept
 from services.log import LogWriter
-from services.query import alerts, exports, reads
+from services.query import alerts, exports, figures, reads, subscriptions
 from services.query.doors import Door, add_problems
 from services.query.examples import show_examples
 from services.settings import EVENTS
@@ -30,7 +30,9 @@ def add_query(
     door = Door(pool, log, guests or Guests(pool), topic, counting or pool)
     bells, kept = Bells(pool), Kept()
     api.include_router(alerts.router(door, bells))
-    api.include_router(reads.router(door, kept))
+    api.include_router(subscriptions.router(door))
+    api.include_router(reads.router(door))
+    api.include_router(figures.router(door, kept))
     api.include_router(exports.router(door))
     add_problems(api)
     show_examples(api)

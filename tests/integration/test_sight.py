@@ -91,6 +91,16 @@ async def test_a_limited_visitor_sees_no_more_on_the_pages(line: Line) -> None:
     assert [read["what"] for read in reads] == ["patient"]
 
 
+async def test_a_small_flow_names_whom_it_is_losing(line: Line) -> None:
+    content = received("r3", topic="scarce", department="C").of("p3", "default").on(MONDAY + DAY).named("r3")
+    await told(line, *BOTH, content)
+    async with served(line) as api, visiting(api) as everybody, visiting(api, departments=["C"]) as limited:
+        pages = [(await client.get("/en/topics")).text for client in (everybody, limited)]
+
+    named = [[f"/en/patients/{name}" in page for name in ("p1", "p2", "p3")] for page in pages]
+    assert named == [[True, True, False], [False, True, False]]
+
+
 async def test_what_cannot_be_shown_is_a_page_in_the_language_last_read(line: Line) -> None:
     await told(line, *BOTH)
     async with served(line) as api, visiting(api) as client:
