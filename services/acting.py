@@ -11,7 +11,8 @@ import uuid_utils
 from events.catalogue import accepted
 from events.envelope import Refused, partition_key, written
 from events.times import instant
-from services.log import LogWriter, Outgoing, Written
+from services.log import Outgoing, Written
+from services.log_writing import LogWriter
 from services.settings import EVENTS
 
 ActKind = Literal["acknowledged", "silenced", "dismissed"]

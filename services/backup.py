@@ -16,7 +16,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import orjson
 
 from deploy.embedded import postgres_server
-from services.log import LogWriter, Outgoing, end_offsets, keeps_times, records_from
+from services.log import Outgoing, end_offsets, records_from
+from services.log_topics import keeps_times
+from services.log_writing import LogWriter
 from services.settings import ALERTS, EVENTS
 from services.tables import connected
 from services.tables_generations import move_places

@@ -30,7 +30,8 @@ from services.console.app import add_console, console_key
 from services.http_guard import GuardedProtocol
 from services.intake.app import app
 from services.intake.in_force import InForce
-from services.log import Gathering, LogWriter, ensure_topics
+from services.log_topics import ensure_topics
+from services.log_writing import Gathering, LogWriter
 from services.notifier.relay import Relay
 from services.notifier.sending import Sender, ways
 from services.projector.rebuild import LOST, Rebuilding, read_beyond, rebuild, room_for_another

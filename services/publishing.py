@@ -15,7 +15,8 @@ from events.envelope import Refused, partition_key
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy
-from services.log import LogWriter, Outgoing
+from services.log import Outgoing
+from services.log_writing import LogWriter
 from services.settings import EVENTS
 from services.tables import Connection
 from services.ticks import tick

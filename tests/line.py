@@ -10,7 +10,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from projections.policy import Policy
 from projections.rows import Row
 from services import publishing, reading
-from services.log import LogWriter, Outgoing, Record, ensure_topics, partition_of
+from services.log import Outgoing, Record, partition_of
+from services.log_topics import ensure_topics
+from services.log_writing import LogWriter
 from services.projector.held import Memory
 from services.projector.records import Reader
 from services.projector.stretch import Stretching

@@ -9,7 +9,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from events.envelope import written
-from services.log import LogUnavailable, LogWriter, Outgoing
+from services.log import LogUnavailable, Outgoing
+from services.log_writing import LogWriter
 from services.settings import EVENTS
 from services.tables import TRANSIENT, Pool, still_wanted
 from services.ticks import tick

@@ -31,7 +31,7 @@ from services.command_line.showing import (
     said,
 )
 from services.console.texts import state_said
-from services.log import LogWriter
+from services.log_writing import LogWriter
 from services.notifier import routing
 from services.notifier.rules import default_text, read_rules
 from services.tables import Connection, connected

@@ -7,7 +7,8 @@ import psutil
 
 from events import native
 from services.importer.words import Both
-from services.log import LogUnavailable, TopicDiffers, ensure_topics
+from services.log import LogUnavailable
+from services.log_topics import TopicDiffers, ensure_topics
 from services.settings import ALERTS, EVENTS, Settings, running
 from services.tables import TablesUnavailable, active_generation, connected, fold_version
 from services.telemetry import STALE

@@ -33,7 +33,7 @@ from services.command_line.showing import (
     run,
     said,
 )
-from services.log import LogWriter
+from services.log_writing import LogWriter
 from services.projector.records import parked_digest
 from services.publishing import Published, lines, until_caught_up
 from services.publishing import publish as publish_lines

@@ -20,7 +20,8 @@ from projections.policy import InvalidPolicy
 from services.backup import NotRestored
 from services.command_line.french_words import HEADS
 from services.instance import AlreadyRunning, PortTaken
-from services.log import LogUnavailable, TopicDiffers
+from services.log import LogUnavailable
+from services.log_topics import TopicDiffers
 from services.notifier.rules import InvalidRules
 from services.publishing import BadFile
 from services.settings import BadSettings, Settings, running, settings

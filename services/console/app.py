@@ -16,7 +16,7 @@ from services.console.frame import Console, asset, tongue
 from services.console.login import Login
 from services.console.pages import View
 from services.console.visits import Away, Missing, NotAllowed, language_of
-from services.log import LogWriter
+from services.log_writing import LogWriter
 from services.security import session_key
 from services.settings import EVENTS
 from services.tables import AWAY, NoGeneration, Pool

@@ -21,7 +21,7 @@ from services.console.pages import View
 from services.console.texts import LANGUAGES, Language
 from services.console.visits import Looking, Missing, looking
 from services.kept import Kept
-from services.log import LogWriter
+from services.log_writing import LogWriter
 from services.tables import Connection, Pool, active_generation
 
 PAGE = 50

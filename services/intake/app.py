@@ -14,7 +14,8 @@ from projections.policy import Policy
 from services.guests import Guests, Problem, body_of, problem
 from services.health import add_health, tables_health
 from services.intake.door import Admitted, Stamp, admit, content_of, elements
-from services.log import LogUnavailable, LogWriter, Outgoing, Written
+from services.log import LogUnavailable, Outgoing, Written
+from services.log_writing import LogWriter
 from services.security import Bearer
 from services.settings import EVENTS
 from services.tables import Pool

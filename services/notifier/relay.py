@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from services import tables_alerts as tables
 from services.bells import listening
-from services.log import LogUnavailable, LogWriter, Outgoing, values_from
+from services.log import LogUnavailable, Outgoing, values_from
+from services.log_writing import LogWriter
 from services.settings import ALERTS
 from services.tables import TRANSIENT, Connection, Pool, still_wanted
 

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from services.bells import Bells
 from services.guests import Guests
 from services.kept import Kept
-from services.log import LogWriter
+from services.log_writing import LogWriter
 from services.query import alerts, exports, figures, reads, subscriptions
 from services.query.doors import Door, add_problems
 from services.query.examples import show_examples

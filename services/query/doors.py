@@ -12,7 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteException
 
 from services.guests import Guests, Problem, problem
-from services.log import LogUnavailable, LogWriter
+from services.log import LogUnavailable
+from services.log_writing import LogWriter
 from services.security import RANKS, Bearer, Role
 from services.tables import AWAY, NoGeneration, Pool
 from services.tables_system import until_read

@@ -37,7 +37,8 @@ from events.native import is_used
 from projections.patient import PatientFile
 from projections.policy import Policy
 from services.instance import Servers
-from services.log import FETCHING, LogWriter, Outgoing, Record, full_batch
+from services.log import FETCHING, Outgoing, Record, full_batch
+from services.log_writing import LogWriter
 from services.projector.batch import Projecting
 from services.projector.collector import calm_collector
 from services.projector.held import Memory

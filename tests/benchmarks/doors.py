@@ -16,7 +16,8 @@ import uvloop
 
 from deploy.embedded import postgres_server
 from services.instance import Instance, Options, running
-from services.log import LogWriter, Outgoing, end_offsets, records_from
+from services.log import Outgoing, end_offsets, records_from
+from services.log_writing import LogWriter
 from services.security import create_token
 from services.settings import ALERTS, EVENTS, Settings
 from services.tables import connected

@@ -23,7 +23,8 @@ from deploy.embedded import postgres_server
 from projections.policy import Policy
 from services import publishing
 from services.instance import Instance, Options, running
-from services.log import LogWriter, Outgoing, end_offsets, values_from
+from services.log import Outgoing, end_offsets, values_from
+from services.log_writing import LogWriter
 from services.publishing import until_caught_up
 from services.security import create_token
 from services.settings import ALERTS, EVENTS, Settings

@@ -19,7 +19,8 @@ from events.envelope import partition_key, written
 from projections.policy import Policy
 from projections.rows import Row
 from services import reading
-from services.log import LogUnavailable, LogWriter, Outgoing, end_offsets, values_from
+from services.log import LogUnavailable, Outgoing, end_offsets, values_from
+from services.log_writing import LogWriter
 from services.publishing import caught_up
 from services.settings import ALERTS, EVENTS
 from services.tables import TRANSIENT, Connection, TablesUnavailable, active_generation, connected

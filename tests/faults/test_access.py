@@ -17,8 +17,10 @@ from faststream.kafka import KafkaBroker
 
 from deploy.embedded import kafka_server
 from deploy.embedded.server_process import pick_ports
-from services.log import LogUnavailable, LogWriter, Outgoing, end_offsets, ensure_topics, hashes_before, values_from
+from services.log import LogUnavailable, Outgoing, end_offsets, hashes_before, values_from
 from services.log_access import access, security
+from services.log_topics import ensure_topics
+from services.log_writing import LogWriter
 from services.settings import BadSettings, settings
 
 LOOPBACK, TOPIC = "127.0.0.1", "guarded"

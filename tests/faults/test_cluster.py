@@ -7,7 +7,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.embedded import kafka_cluster
-from services.log import LogUnavailable, LogWriter, Outgoing, ensure_topics
+from services.log import LogUnavailable, Outgoing
+from services.log_topics import ensure_topics
+from services.log_writing import LogWriter
 from services.settings import settings
 from tests.builders import lines, worked
 

@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaProducer
 from projections.policy import Policy
 from services import reading
 from services.instance import Servers
-from services.log import LogWriter, Outgoing, end_offsets, records_from, values_from
+from services.log import Outgoing, end_offsets, records_from, values_from
+from services.log_writing import LogWriter
 from services.publishing import caught_up
 from services.settings import ALERTS, EVENTS, Settings
 from services.tables import connected

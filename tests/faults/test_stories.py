@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.log import LogWriter, Outgoing
+from services.log import Outgoing
+from services.log_writing import LogWriter
 from services.settings import EVENTS
 from services.tables import TRANSIENT, TablesUnavailable, connected
 from tests.builders import lines, worked

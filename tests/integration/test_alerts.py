@@ -17,7 +17,7 @@ import pytest
 from services import acting
 from services import tables_alerts as tables
 from services import tables_messages as messages
-from services.log import LogWriter
+from services.log_writing import LogWriter
 from services.notifier import sending, webhooks, words
 from services.notifier.routing import Router, hold, remind
 from services.notifier.sending import Sender, Ways

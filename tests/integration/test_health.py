@@ -13,7 +13,8 @@ from projections.policy import Policy
 from services import tables_projector as tables
 from services.health import health_app, tables_health
 from services.intake.app import app
-from services.log import LogWriter, partition_of
+from services.log import partition_of
+from services.log_writing import LogWriter
 from services.projector import retrying
 from services.projector.loading import BreakerOpened
 from services.projector.projector import Projector

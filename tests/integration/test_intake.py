@@ -14,7 +14,9 @@ from projections.policy import policy as read_policy
 from services.instance import Servers
 from services.intake.app import app
 from services.intake.in_force import InForce
-from services.log import MAX_RECORD, Gathering, LogUnavailable, LogWriter, Outgoing, ensure_topics
+from services.log import MAX_RECORD, LogUnavailable, Outgoing
+from services.log_topics import ensure_topics
+from services.log_writing import Gathering, LogWriter
 from services.security import Role, create_token
 from services.settings import EVENTS
 from services.tables import connected, create_generation, open_pool

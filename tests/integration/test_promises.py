@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from projections.policy import Policy
 from services import acting
-from services.log import LogWriter
+from services.log_writing import LogWriter
 from services.notifier.webhooks import post
 from services.projector import rebuild as making
 from services.tables import NoGeneration

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from services import log
-from services.log import TOPIC_CONFIG, LogUnavailable, ensure_topics
+from services import log_topics
+from services.log import LogUnavailable
+from services.log_topics import TOPIC_CONFIG, ensure_topics
 
 UNKNOWN_TOPIC = 3
 
@@ -41,7 +42,7 @@ async def test_a_topic_is_there_once_the_brokers_that_are_asked_know_it(
     deaf: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brokers = Brokers(deaf)
-    monkeypatch.setattr(log, "AIOKafkaAdminClient", lambda **_: brokers)
+    monkeypatch.setattr(log_topics, "AIOKafkaAdminClient", lambda **_: brokers)
 
     await ensure_topics("k:1", ["t"], 6, replication=3)
 
@@ -49,8 +50,8 @@ async def test_a_topic_is_there_once_the_brokers_that_are_asked_know_it(
 
 
 async def test_a_topic_no_broker_ever_hears_of_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "AIOKafkaAdminClient", lambda **_: Brokers(deaf=1_000_000))
-    monkeypatch.setattr(log, "KNOWN_WITHIN", 0.2)
+    monkeypatch.setattr(log_topics, "AIOKafkaAdminClient", lambda **_: Brokers(deaf=1_000_000))
+    monkeypatch.setattr(log_topics, "KNOWN_WITHIN", 0.2)
 
     with pytest.raises(LogUnavailable, match="topic t was made, but a broker has not heard of it"):
         await ensure_topics("k:1", ["t"], 6, replication=3)
