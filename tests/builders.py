@@ -16,7 +16,7 @@ from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy, policy
 from projections.rows import Log, Row, result
-from services import tables_projector
+from services import tables_writing
 
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
@@ -213,11 +213,11 @@ def unfoldable(monkeypatch: pytest.MonkeyPatch, case: str | None = None) -> None
 
 def refusing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """From here on Postgres keeps no row of the facts of these ids."""
-    honest = tables_projector.write_facts
+    honest = tables_writing.write_facts
 
     async def write_facts(connection: Any, schema: str, facts: Sequence[tuple[Any, ...]]) -> None:
         if any(row[4] in names for row in facts):
             raise asyncpg.DataError("no such row")
         await honest(connection, schema, facts)
 
-    monkeypatch.setattr(tables_projector, "write_facts", write_facts)
+    monkeypatch.setattr(tables_writing, "write_facts", write_facts)

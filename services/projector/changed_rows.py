@@ -1,4 +1,4 @@
-"""From what a batch found to the rows it writes, in the order of the columns of services/tables_projector."""
+"""From what a batch found to the rows it writes, in the order of the columns of services/tables_shapes."""
 
 import hashlib
 from collections.abc import Set as AbstractSet

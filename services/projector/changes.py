@@ -1,4 +1,4 @@
-"""What a batch writes, table by table. The order of the columns is that of services/tables_projector."""
+"""What a batch writes, table by table. The order of the columns is that of services/tables_shapes."""
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field

@@ -11,8 +11,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from projections.announcing import Announced
-from services import tables_people
-from services import tables_projector as tables
+from services import tables_people, tables_writing
 from services.projector.batch import Projecting, RowsRefused
 from services.projector.changes import Person, Row
 from services.projector.collector import keep_all, tidy
@@ -216,7 +215,7 @@ class Stretching(Projecting):
         self.measures.note_parked(last.changes.parked)
         await self._make_rows(last)
         for rows in self._later.all():
-            await tables.write_outbox(connection, rows)
+            await tables_writing.write_outbox(connection, rows)
         await self._finish(connection, last)
 
     async def _fold_parts(

@@ -13,7 +13,7 @@ import structlog
 from events.envelope import Recorded, partition_key
 from projections.announcing import ToSay
 from projections.saying import alert
-from services import tables_people
+from services import tables_people, tables_writing
 from services import tables_projector as tables
 from services.log import Record
 from services.projector.changed_rows import erased_row
@@ -203,7 +203,7 @@ class Writing(Sharing):
         started = time.perf_counter()
         for person in work.erased if self._speaks else ():
             await tables_people.erase_unsaid(connection, person)
-        await tables.write(connection, self._schema, work.changes, doubting=doubting)
+        await tables_writing.write(connection, self._schema, work.changes, doubting=doubting)
         if work.erased:
             await tables_people.one_at_a_time(connection)
         for person in work.erased:

@@ -48,7 +48,7 @@ from services.projector.stretch import Stretching
 from services.projector.turns import Turns
 from services.settings import Settings
 from services.tables import Generation, connected, ensure_base
-from services.tables_projector import TIMELINE
+from services.tables_shapes import TIMELINE
 from tests.benchmarks import doors
 from tests.benchmarks.limits import same_rows
 from tests.benchmarks.logs import START, log

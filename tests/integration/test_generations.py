@@ -11,7 +11,7 @@ from events.catalogue import TICK
 from events.envelope import partition_key
 from projections.policy import policy
 from services import tables_generations as saved
-from services import tables_projector
+from services import tables_writing
 from services.log import Outgoing, Record, partition_of
 from services.projector import filling, stretch
 from services.projector import rebuild as making
@@ -272,14 +272,14 @@ async def test_who_takes_over_waits_for_a_long_stretch_of_the_old_tables(
 
 
 async def test_what_is_set_aside_for_an_upsert_is_gone_before_the_next_part_of_a_transaction(line: Line) -> None:
-    schema, n = line.generation.schema, tables_projector.FEW + 1
+    schema, n = line.generation.schema, tables_writing.FEW + 1
     async with line.pool.acquire() as connection, connection.transaction():
         for part in ("a", "b", "c"):
             changes = Changes()
             for number in range(n):
                 row = ("default", f"{part}{number}", 0, False, 1, 0, 1, None, MONDAY, False)
                 changes.patients.add(row, is_new=False)
-            await tables_projector.write(connection, schema, changes)
+            await tables_writing.write(connection, schema, changes)
 
         assert await connection.fetchval(f"select count(*) from pg_temp.aside_{schema}_patient") == n
         assert await connection.fetchval(f"select count(*) from {schema}.patient") == 3 * n

@@ -10,7 +10,7 @@ from events.catalogue import decoded
 from events.identity import alert_id
 from projections.patient import PatientFile
 from projections.policy import policy
-from services import tables_projector
+from services import tables_writing
 from services.instance import Servers
 from services.log import Outgoing, partition_of
 from services.projector import retrying, sharing
@@ -496,7 +496,7 @@ async def test_what_postgres_refuses_of_a_fact_that_another_partition_left_is_pa
 async def test_somebody_whose_rows_are_refused_when_time_passes_is_set_aside_and_the_others_fall_due(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, sick = tables_projector.write, True
+    honest, sick = tables_writing.write, True
 
     async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool) -> None:
         if sick and any(row[1] == "p2" for row in [*changes.claims.new, *changes.claims.known]):
@@ -506,7 +506,7 @@ async def test_somebody_whose_rows_are_refused_when_time_passes_is_set_aside_and
     log = lines(*(registered().of(f"p{n}").named(f"c{n}") for n in range(5)))
     await line.publish(log)
     await line.project()
-    monkeypatch.setattr(tables_projector, "write", write)
+    monkeypatch.setattr(tables_writing, "write", write)
     log += (passed := lines(tick("2027-09-01T00:00:00Z")))
     await line.publish(passed)
     await line.project()

@@ -8,7 +8,7 @@ from random import Random
 import asyncpg
 import pytest
 
-from services import tables_projector
+from services import tables_writing
 from services.log import Outgoing, end_offsets, partition_of
 from services.projector import app as projecting
 from services.projector import retrying, stretch, turns
@@ -135,15 +135,15 @@ async def test_a_stretch_that_failed_for_a_moment_or_is_wanted_elsewhere_is_read
     number = records[0].partition
     some = [record for record in records if record.partition == number]
     again = partial(line.projecting.take_far, {number: some}, {number: some[-1].offset + 1}, to_nobody)
-    honest = tables_projector.write
+    honest = tables_writing.write
 
     async def away(*args: object, **how: object) -> None:
         raise asyncpg.ConnectionDoesNotExistError("away")
 
-    monkeypatch.setattr(tables_projector, "write", away)
+    monkeypatch.setattr(tables_writing, "write", away)
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await again()
-    monkeypatch.setattr(tables_projector, "write", honest)
+    monkeypatch.setattr(tables_writing, "write", honest)
     with pytest.raises(StretchLost):
         await again()
     await line.projecting.take(range(line.partitions))

@@ -1,0 +1,230 @@
+"""What a batch found, written in its transaction: what is new by COPY, the rest set by set. DESIGN section 4."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import asyncpg
+
+from services import tables_people as people
+from services.projector.changes import Changes, Row
+from services.projector.encoding import HEAD, TAIL, encoded
+from services.tables import Connection
+from services.tables_shapes import ANNOUNCED, CASE, CLAIM, CONTACT, FINDING, OUTBOX, PATIENT, TIMELINE, Table
+
+ACT = ("tenant", "patient", "alert", "fact", "kind", "at", "by", "until", "reason")
+LOST = (
+    ("case_path", "case_id"),
+    ("claim", "claim_id"),
+    ("contact", "contact_id"),
+)  # fmt: skip
+FEW = 50
+AT_ONCE = 1_000
+
+
+def upsert(schema: str, table: str, columns: Sequence[str], keys: int, source: str, **otherwise: str) -> str:
+    """An upsert of whole rows from `source`; the first columns are the key. `otherwise`: how a column changes that is kept."""
+    names = ", ".join(columns)
+    changes = ", ".join(f"{name} = {otherwise.get(name, f'excluded.{name}')}" for name in columns[keys:])
+    return f"insert into {schema}.{table} ({names}) {source} on conflict ({', '.join(columns[:keys])}) do update set {changes}"
+
+
+def _insert(schema: str, table: Table) -> str:
+    marks = ", ".join(f"${n + 1}" for n in range(len(table.columns)))
+    return f"insert into {schema}.{table.name} ({', '.join(table.columns)}) values ({marks})"
+
+
+async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool = False) -> None:
+    """Everything a batch found, after its checkpoint was moved in the same transaction.
+
+    Rows of keys that the tables do not hold are copied straight into them; with `doubting`, nothing is believed to be new.
+    """
+    await _forget(connection, schema, changes)
+    if changes.acts:
+        await connection.copy_records_to_table("alert_act", schema_name=schema, columns=ACT, records=changes.acts)
+        await connection.execute("select pg_notify('parcours_outbox', '')")
+    await write_facts(connection, schema, changes.facts)
+    await _correct_timeline(connection, schema, changes)
+    for table, rows in (
+        (PATIENT, changes.patients),
+        (CASE, changes.cases),
+        (CLAIM, changes.claims),
+        (FINDING, changes.findings),
+        (CONTACT, changes.contacts),
+    ):
+        if doubting or len(rows.new) + len(rows.known) <= FEW:
+            await _put(connection, schema, table, [*rows.new, *rows.known])
+            continue
+        if rows.new:
+            await _copy(connection, f"{schema}.{table.name}", table, rows.new)
+        await _put(connection, schema, table, rows.known)
+    await _write_rare(connection, schema, changes)
+    await _write_said(connection, changes)
+
+
+async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
+    """Facts that no timeline holds yet."""
+    if len(facts) > FEW:
+        await _copy(connection, f"{schema}.timeline", TIMELINE, facts)
+    elif facts:
+        await connection.executemany(_insert(schema, TIMELINE), facts)
+
+
+async def _forget(connection: Connection, schema: str, changes: Changes) -> None:
+    if changes.emptied:
+        for table in ("case_path", "claim", "finding", "contact"):
+            await connection.execute(
+                f"delete from {schema}.{table} t using unnest($1::text[], $2::text[]) as w(tenant, patient)"
+                " where t.tenant = w.tenant and t.patient = w.patient",
+                [tenant for tenant, _ in changes.emptied], [patient for _, patient in changes.emptied],
+            )  # fmt: skip
+    if changes.gone:
+        await connection.executemany(f"delete from {schema}.patient where tenant = $1 and patient = $2", changes.gone)
+    for (table, name), lost in zip(LOST, (changes.lost_cases, changes.lost_claims, changes.lost_contacts), strict=True):
+        if lost:
+            await connection.executemany(
+                f"delete from {schema}.{table} where tenant = $1 and patient = $2 and {name} = $3", lost
+            )
+    if changes.lost_findings:
+        await connection.executemany(
+            f"delete from {schema}.finding where tenant = $1 and id = $2", changes.lost_findings
+        )
+    if changes.forgotten_acts:
+        await connection.executemany(
+            f"delete from {schema}.alert_act where tenant = $1 and patient = $2", changes.forgotten_acts
+        )
+
+
+async def _copy(connection: Connection, into: str, table: Table, rows: Sequence[Row]) -> None:
+    """Rows straight into a table. Raises asyncpg.DataError for what no column can hold."""
+    schema, _, name = into.rpartition(".")
+    await connection.copy_to_table(
+        name, schema_name=schema, columns=table.columns, source=_payload(table, rows), format="binary"
+    )
+
+
+async def _payload(table: Table, rows: Sequence[Row]) -> AsyncIterator[bytes]:
+    yield HEAD
+    try:
+        for start in range(0, len(rows), AT_ONCE):
+            yield encoded(rows[start : start + AT_ONCE], table.kinds)
+    except (ValueError, OverflowError) as wrong:
+        raise asyncpg.DataError(f"{table.name}: {wrong}") from wrong
+    yield TAIL
+
+
+async def _put(connection: Connection, schema: str, table: Table, rows: Sequence[Row], **otherwise: str) -> None:
+    """Upsert rows: a few one by one; many by one COPY aside and one statement for all of them."""
+    if len(rows) <= FEW:
+        marks = ", ".join(f"${n + 1}" for n in range(len(table.columns)))
+        if rows:
+            upserting = upsert(schema, table.name, table.columns, table.keys, f"values ({marks})", **otherwise)
+            await connection.executemany(upserting, rows)
+        return
+    aside, names = f"aside_{schema}_{table.name}", ", ".join(table.columns)
+    await connection.execute(
+        f"create temp table if not exists {aside} on commit delete rows as select {names} from {schema}.{table.name} with no data"
+    )
+    is_used = await connection.fetchval(f"select exists (select from {aside})")
+    if is_used:  # a rebuild writes part after part in one transaction
+        await connection.execute(f"truncate {aside}")
+    await _copy(connection, f"pg_temp.{aside}", table, rows)
+    await connection.execute(
+        upsert(schema, table.name, table.columns, table.keys, f"select {names} from {aside}", **otherwise)
+    )
+
+
+async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:
+    """All of a kind at once: in tables that have no index yet, each by itself would cost a look at every fact."""
+    same = "t.tenant = w.tenant and t.patient = w.patient and t.subject = w.subject and t.source = w.source and t.id = w.id"
+    if restored := {row[:5]: row for row in changes.restored}:
+        await connection.execute(
+            f"delete from {schema}.timeline t"
+            " using unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as w(tenant, patient, subject, source, id)"
+            f" where {same}",
+            *map(list, zip(*restored, strict=True)),
+        )
+        await write_facts(connection, schema, list(restored.values()))
+    if changes.replaced:
+        await connection.execute(
+            f"update {schema}.timeline t set type = w.type, occurred_at = w.occurred_at, recorded_at = w.recorded_at,"
+            " is_known = w.is_known, raw = w.raw from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
+            " $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::bytea[])"
+            " as w(tenant, patient, subject, source, id, type, occurred_at, recorded_at, is_known, raw)"
+            f" where {same}",
+            *map(list, zip(*{row[:5]: row for row in changes.replaced}.values(), strict=True)),
+        )
+    if changes.conflicting:
+        await connection.execute(
+            f"update {schema}.timeline t set is_conflicting = true"
+            " from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as w(tenant, patient, subject, source, id)"
+            f" where {same}",
+            *map(list, zip(*changes.conflicting, strict=True)),
+        )
+
+
+async def _write_said(connection: Connection, changes: Changes) -> None:
+    if changes.announced:
+        await _put(
+            connection, "parcours", ANNOUNCED, _last_said(changes.announced),
+            raised_at="coalesce(excluded.raised_at, announced.raised_at)",
+        )  # fmt: skip
+    await write_outbox(connection, changes.outbox)
+
+
+async def write_outbox(connection: Connection, outbox: Sequence[Row]) -> None:
+    """What is to be said, each with its number: the first of them locks those of its tenant until the transaction ends."""
+    if outbox:
+        numbers = await _numbers(connection, [row[1] for row in outbox])
+        rows = [(*row, number) for row, number in zip(outbox, numbers, strict=True)]
+        await _copy(connection, "parcours.outbox", OUTBOX, rows)
+        await connection.execute("select pg_notify('parcours_outbox', '')")
+
+
+def _last_said(rows: Iterable[Row]) -> list[Row]:
+    """The last thing said of each finding, since when it is raised: a batch may raise one, revise it and raise it again."""
+    last: dict[Row, Row] = {}
+    for row in rows:
+        before = last.get(row[:2])
+        raised_at = before[-1] if before is not None and row[-1] is None else row[-1]
+        last[row[:2]] = (*row[:-1], raised_at)
+    return list(last.values())
+
+
+async def _numbers(connection: Connection, tenants: Sequence[str]) -> list[int]:
+    """A number for each alert, without a gap within its tenant: whoever has seen one has missed none before it.
+
+    The tenant's counter is locked until the transaction ends, so numbers appear in their order.
+    """
+    next_of: dict[str, int] = {}
+    for tenant in sorted(set(tenants)):
+        n = tenants.count(tenant)
+        last = await connection.fetchval(
+            "insert into parcours.alert_number as a (tenant, last) values ($1, $2)"
+            " on conflict (tenant) do update set last = a.last + excluded.last returning last",
+            tenant, n,
+        )  # fmt: skip
+        next_of[tenant] = last - n
+    numbers = []
+    for tenant in tenants:
+        next_of[tenant] += 1
+        numbers.append(next_of[tenant])
+    return numbers
+
+
+async def _write_rare(connection: Connection, schema: str, changes: Changes) -> None:
+    if changes.parked:
+        await connection.executemany(
+            f'insert into {schema}.parked (partition, "offset", digest, code, field, rule, tenant, subject, key, value,'
+            " headers, appended_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict do nothing",
+            changes.parked,
+        )
+    if changes.inbox:
+        await connection.executemany(
+            f"insert into {schema}.inbox (partition, tenant, person, raw, is_conflicting) values ($1, $2, $3, $4, $5)",
+            changes.inbox,
+        )
+    if changes.taken:
+        await connection.execute(f"delete from {schema}.inbox where id = any($1::bigint[])", changes.taken)
+    if changes.tombstones:
+        await people.bury(connection, schema, changes.tombstones)
+    if changes.returned:
+        await people.forget_erased(connection, schema, changes.returned)
