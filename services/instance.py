@@ -1,43 +1,32 @@
 """One instance of Parcours: its servers, its topics and tables, its processes. What `parcours up` keeps running."""
 
 import asyncio
-import contextlib
-import fcntl
 import json
 import os
-import signal
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import psutil
 import structlog
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from deploy.embedded import kafka_server, postgres_server
-from deploy.embedded.server_process import EmbeddedServerError, is_taken, pick_ports, write_whole
+from deploy.embedded.server_process import write_whole
 from projections.policy import Policy
 from services import tables_generations as saved
 from services.clock.app import Clock
-from services.console.app import add_console, console_key
-from services.http_guard import GuardedProtocol
-from services.intake.app import app
-from services.intake.in_force import InForce
+from services.keeping import Child, kept, leftovers
 from services.log_topics import ensure_topics
 from services.log_writing import Gathering, LogWriter
 from services.notifier.relay import Relay
 from services.notifier.sending import Sender, ways
 from services.projector.rebuild import LOST, Rebuilding, read_beyond, rebuild, room_for_another
-from services.query.app import add_query
+from services.servers import HOST, Servers, choose_port, revive
+from services.serving import api_of, http_server, serve
 from services.settings import ALERTS, EVENTS, Settings
-from services.straight import Straight
 from services.tables import (
     Generation,
     NoGeneration,
@@ -53,75 +42,7 @@ from services.tables import (
 )
 from services.telemetry import beat_for_ever
 
-HOST = "127.0.0.1"
 log = structlog.get_logger("parcours.instance")
-
-
-class AlreadyRunning(RuntimeError):
-    """Another `up` keeps this home."""
-
-
-class PortTaken(RuntimeError):
-    """Somebody else listens where the API should."""
-
-
-@dataclass(slots=True)
-class Servers:
-    """The two servers of an instance, embedded here or named in the environment."""
-
-    settings: Settings
-    kafka: kafka_server.KafkaServer | None = None
-    postgres: postgres_server.PostgresServer | None = None
-    notices: tuple[str, ...] = ()
-
-    def start(self) -> None:
-        """Start what is embedded and not alive; what an earlier run left is taken over. Raises `EmbeddedServerError`."""
-        one = self.settings
-        one.home.mkdir(parents=True, exist_ok=True)
-        if one.postgres is None and not (self.postgres and self.postgres.is_alive()):
-            self.postgres = postgres_server.start(one.home / "postgres")
-            self.notices = self.postgres.notices
-        if one.kafka is None and not (self.kafka and self.kafka.is_alive()):
-            self.kafka = kafka_server.start(one.home / "kafka", one.cache)
-
-    @property
-    def kafka_address(self) -> str:
-        return self.settings.kafka or (self.kafka.bootstrap if self.kafka else "")
-
-    @property
-    def postgres_url(self) -> str:
-        return self.settings.postgres or (self.postgres.url() if self.postgres else "")
-
-    def dead(self) -> list[str]:
-        """The embedded servers that have died."""
-        servers = {"Kafka": self.kafka, "PostgreSQL": self.postgres}
-        return [name for name, server in servers.items() if server is not None and not server.is_alive()]
-
-    def stop(self) -> None:
-        """Stop what is embedded, Kafka first: nobody writes to a log whose reader is gone."""
-        if self.kafka is not None:
-            self.kafka.stop()
-        if self.postgres is not None:
-            self.postgres.stop()
-
-    def remove(self) -> None:
-        """Stop, and delete the data of what is embedded: for tests and benchmarks."""
-        self.stop()
-        if self.postgres is not None:
-            postgres_server.remove(self.postgres.folder)
-
-
-@contextmanager
-def sole_owner(one: Settings) -> Iterator[None]:
-    """One `up` a home. Raises `AlreadyRunning`. The lock goes with its holder, even by kill -9."""
-    one.home.mkdir(parents=True, exist_ok=True)
-    with (one.home / "up.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            msg = f"Parcours is already running in {one.home}. See `parcours status`, stop it with `parcours down`."
-            raise AlreadyRunning(msg) from None
-        yield
 
 
 @dataclass(slots=True)
@@ -133,56 +54,6 @@ class Options:
     policy: Policy | None = None
     projectors: int = 1
     log_was_lost: bool = False
-
-
-@dataclass(slots=True)
-class Child:
-    """A projector process that is started again when it ends."""
-
-    command: list[str]
-    environment: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-    starts: int = 0
-
-    def start(self) -> None:
-        """In a session of its own: Ctrl-C reaches us, and we stop it in our order."""
-        self.log.touch(mode=0o600)
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self.environment,
-                start_new_session=True,
-            )
-        self.starts += 1
-
-    async def keep(self) -> NoReturn:
-        """Start it again whenever it ends, more slowly the more often it does."""
-        pause = 0.2
-        while True:
-            started = asyncio.get_running_loop().time()
-            self.start()
-            code = await asyncio.to_thread(self._wait)
-            lived = asyncio.get_running_loop().time() - started
-            pause = 0.2 if lived > 60 else min(pause * 2, 10.0)
-            log.warning("projector ended", code=code, again_in=pause)
-            await asyncio.sleep(pause)
-
-    def _wait(self) -> int | None:
-        return None if self.process is None else self.process.wait()
-
-    async def stop(self, seconds: float = 25.0) -> None:
-        """SIGTERM, and SIGKILL if it does not drain in time (nothing is lost by that)."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            await asyncio.to_thread(self.process.wait, seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
 
 
 @dataclass(slots=True)
@@ -203,35 +74,6 @@ class Instance:
             "clock": self.options.clock, "started_at": datetime.now(UTC).isoformat(),
         }  # fmt: skip
         write_whole(self.settings.run_file, json.dumps(found, indent=1) + "\n", 0o600)
-
-
-def leftovers(one: Settings) -> list[psutil.Process]:
-    """Projectors of this home whose `up` is gone: they would go on beside the new ones."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "ppid"]):
-        words = process.info["cmdline"] or []
-        try:
-            ours = "services.command_line.main" in words and "projector" in words and process.info["ppid"] == 1
-            if ours and process.environ().get("PARCOURS_HOME") == str(one.home):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-def choose_port(one: Settings, wanted: int | None) -> int:
-    """The port of the API: the one asked for, else the one this home had, else a free one. Raises `PortTaken`."""
-    kept = one.home / "port"
-    port = wanted
-    if port is None and kept.exists():
-        text = kept.read_text(encoding="utf-8").strip()
-        port = int(text) if text.isdigit() else None
-    if port is None:
-        port = pick_ports(1)[0]
-    if is_taken(port):
-        raise PortTaken(f"Port {port} on {HOST} is taken by another program. Choose another: parcours up --port NUMBER")
-    write_whole(kept, f"{port}\n")
-    return port
 
 
 async def prepare(
@@ -323,7 +165,7 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         asyncio.create_task(kept("notifier", sender.run)),
         asyncio.create_task(beat_for_ever(pool, "intake", lambda: {"api": instance.api})),
         asyncio.create_task(beat_for_ever(pool, "notifier", lambda: relay.detail() | sender.detail())),
-        asyncio.create_task(kept("servers", lambda: _revive(instance.servers))),
+        asyncio.create_task(kept("servers", lambda: revive(instance.servers))),
         *(asyncio.create_task(child.keep()) for child in instance.children),
     ]
     if options.clock:
@@ -344,52 +186,6 @@ async def _serving(instance: Instance, pool: Any, writer: LogWriter, port: int) 
         await asyncio.gather(*tasks, return_exceptions=True)
         await sender.close()
         await counting.close()
-
-
-async def api_of(
-    pool: Pool, writer: LogWriter, counting: Pool, *, clock: bool, registry: CollectorRegistry | None = None
-) -> tuple[FastAPI, Callable[[], Awaitable[None]]]:
-    """Every HTTP door on one app, and how to close what it keeps open. What costs a scan is counted on `counting`."""
-    async with pool.acquire() as connection:
-        policy = InForce(pool, await active_generation(connection))
-    api = app(writer, pool, policy, clock=clock, registry=registry)
-    close_query = add_query(api, pool, writer, counting=counting)
-    close_console = add_console(api, pool, writer, await console_key(pool), counting=counting)
-
-    async def close() -> None:
-        await close_query()
-        await close_console()
-        await policy.close()
-
-    return api, close
-
-
-def http_server(api: Any, host: str, port: int) -> uvicorn.Server:
-    """The HTTP server of an instance; `serve` runs it."""
-    straight = getattr(getattr(api, "state", None), "straight", {})
-    return uvicorn.Server(
-        uvicorn.Config(
-            Straight(api, straight) if straight else api,
-            host=host,
-            port=port,
-            log_level="error",
-            access_log=False,
-            loop="none",
-            http=GuardedProtocol,
-            lifespan="off",
-            timeout_keep_alive=30,
-            proxy_headers=False,  # nobody is told where a request came from
-            timeout_graceful_shutdown=3,
-        )
-    )
-
-
-async def serve(server: uvicorn.Server) -> None:
-    """Uvicorn without its signal handlers: the instance decides when to stop."""
-    server.config.load()
-    server.lifespan = server.config.lifespan_class(server.config)
-    with contextlib.suppress(asyncio.CancelledError):
-        await server._serve()  # noqa: SLF001 - the public one captures SIGINT and SIGTERM
 
 
 def _projector(instance: Instance, number: int) -> Child:
@@ -423,37 +219,3 @@ async def _projector_stands(instance: Instance) -> bool:
             pids,
         )
     return bool(found)
-
-
-async def _revive(servers: Servers) -> NoReturn:
-    """Start an embedded server again that has died; services reconnect by themselves."""
-    while True:
-        await asyncio.sleep(1.0)
-        if dead := servers.dead():
-            log.error("server died", server=dead)
-            try:
-                await asyncio.to_thread(servers.start)
-            except EmbeddedServerError as wrong:
-                log.error("server does not start", error=str(wrong))  # noqa: TRY400 - a sentence says it all
-                await asyncio.sleep(5.0)
-
-
-async def kept(name: str, service: Callable[[], Awaitable[NoReturn]], pause: float = 0.2) -> NoReturn:
-    """Run a service for ever: one that fails says why in the log and is begun again, more slowly the more often it does."""
-    while True:
-        began = asyncio.get_running_loop().time()
-        try:
-            await service()
-        except Exception as wrong:
-            lived = asyncio.get_running_loop().time() - began
-            pause = 0.2 if lived > 60 else min(pause * 2, 10.0)
-            log.exception("service failed", service=name, error=type(wrong).__name__, again_in=pause)
-            await asyncio.sleep(pause)
-
-
-async def until_stopped() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from projections.policy import Policy
-from services.instance import Servers
+from services.servers import Servers
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from services.telemetry import configure_logs

@@ -9,11 +9,11 @@ import httpx2
 
 from projections.policy import Policy
 from services.console.app import add_console
-from services.instance import http_server, serve
 from services.intake.app import app
 from services.log_writing import LogWriter
 from services.query.app import add_query
 from services.security import Role, create_token
+from services.serving import http_server, serve
 from tests.line import Line
 
 

@@ -10,8 +10,8 @@ from services.backup import Place, back_up, index_of, put_back
 from services.command_line.facts import progress
 from services.command_line.generations import stepping
 from services.command_line.showing import Home, Problem, here, out, plainly, run, said
-from services.instance import Servers, sole_owner
 from services.log_topics import ensure_topics
+from services.servers import Servers, sole_owner
 from services.settings import ALERTS, EVENTS, settings
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the backup is, or is to be.")]

@@ -14,8 +14,10 @@ from services.command_line.reading import show_bounced, show_claims
 from services.command_line.showing import SPOKEN, Home, Lang, chosen, err, out, plainly, run
 from services.demo.playing import WEEKS, facts
 from services.demo.stories import HOSPITAL
-from services.instance import Instance, Options, running, sole_owner, until_stopped
+from services.instance import Instance, Options, running
+from services.keeping import until_stopped
 from services.security import Visitor
+from services.servers import sole_owner
 from services.settings import Settings, settings
 from services.tables import connected
 from services.telemetry import configure_logs

@@ -28,9 +28,11 @@ from services.command_line.showing import (
     run,
     said,
 )  # fmt: skip
-from services.instance import Options, leftovers, sole_owner, until_stopped
+from services.instance import Options
 from services.instance import running as running_instance
+from services.keeping import leftovers, until_stopped
 from services.security import Role, Visitor, create_link
+from services.servers import sole_owner
 from services.settings import Settings, running, settings
 from services.tables import connected
 from services.telemetry import configure_logs

@@ -11,8 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from services.command_line.showing import Exit, Home, fail, here, out, plainly, run, said
 from services.health import health_app, tables_health
-from services.instance import Servers, api_of, http_server, prepare, serve, until_stopped
+from services.instance import prepare
+from services.keeping import until_stopped
 from services.log_writing import Gathering, LogWriter
+from services.servers import Servers
+from services.serving import api_of, http_server, serve
 from services.tables import Pool, connected, ensure_base, open_pool
 from services.telemetry import beat_for_ever, configure_logs
 

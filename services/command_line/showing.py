@@ -19,11 +19,11 @@ from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
 from services.backup import NotRestored
 from services.command_line.french_words import HEADS
-from services.instance import AlreadyRunning, PortTaken
 from services.log import LogUnavailable
 from services.log_topics import TopicDiffers
 from services.notifier.rules import InvalidRules
 from services.publishing import BadFile
+from services.servers import AlreadyRunning, PortTaken
 from services.settings import BadSettings, Settings, running, settings
 from services.tables import AWAY, DATABASE_ERRORS, NoGeneration, TablesUnavailable
 

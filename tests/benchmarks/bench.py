@@ -36,7 +36,6 @@ from events.envelope import Recorded, Refused
 from events.native import is_used
 from projections.patient import PatientFile
 from projections.policy import Policy
-from services.instance import Servers
 from services.log import FETCHING, Outgoing, Record, full_batch
 from services.log_writing import LogWriter
 from services.projector.batch import Projecting
@@ -46,6 +45,7 @@ from services.projector.rebuild import Rebuilding, begin, fill, fill_in_processe
 from services.projector.records import Reader
 from services.projector.stretch import Stretching
 from services.projector.turns import Turns
+from services.servers import Servers
 from services.settings import Settings
 from services.tables import Generation, connected, ensure_base
 from services.tables_shapes import TIMELINE

@@ -15,8 +15,8 @@ import orjson
 import uvloop
 
 from projections.policy import Policy
-from services.instance import Servers
 from services.projector.collector import calm_collector
+from services.servers import Servers
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from tests.benchmarks.bench import batches

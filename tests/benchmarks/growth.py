@@ -25,11 +25,11 @@ from deploy.embedded import postgres_server
 from events.catalogue import decoded
 from projections.patient import PatientFile
 from projections.policy import Policy
-from services.instance import Servers
 from services.projector.batch import Projecting
 from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.records import Reader
+from services.servers import Servers
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from tests.benchmarks.bench import HELD_FACTS, PARTITIONS, batches

@@ -17,7 +17,7 @@ from random import Random
 
 from projections.policy import Policy
 from projections.rows import Row
-from services.instance import Servers
+from services.servers import Servers
 from services.settings import Settings
 from services.tables import connected, ensure_base
 from tests.builders import fold_lines

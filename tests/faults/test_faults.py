@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from projections.policy import Policy
-from services.instance import Servers
+from services.servers import Servers
 from tests.builders import fold_lines
 from tests.conftest import opened_line
 from tests.faults.plan import Tally, at_their_own_pace, endure, log_of, merges_of

@@ -14,10 +14,10 @@ from aiokafka import AIOKafkaProducer
 
 from projections.policy import Policy
 from services import reading
-from services.instance import Servers
 from services.log import Outgoing, end_offsets, records_from, values_from
 from services.log_writing import LogWriter
 from services.publishing import caught_up
+from services.servers import Servers
 from services.settings import ALERTS, EVENTS, Settings
 from services.tables import connected
 from tests.builders import DAY, MONDAY, fold_lines, lines, registered, tick, worked

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 
 from deploy.embedded.server_process import pick_ports
-from services.instance import Servers
 from services.security import create_token
+from services.servers import Servers
 from services.settings import Settings
 from services.tables import connected
 from tests.faults.proxy import Proxy

@@ -11,13 +11,13 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from projections.policy import Policy
 from projections.policy import policy as read_policy
-from services.instance import Servers
 from services.intake.app import app
 from services.intake.in_force import InForce
 from services.log import MAX_RECORD, LogUnavailable, Outgoing
 from services.log_topics import ensure_topics
 from services.log_writing import Gathering, LogWriter
 from services.security import Role, create_token
+from services.servers import Servers
 from services.settings import EVENTS
 from services.tables import connected, create_generation, open_pool
 from tests.builders import lines, registered, said, worked

@@ -11,10 +11,10 @@ from events.identity import alert_id
 from projections.patient import PatientFile
 from projections.policy import policy
 from services import tables_writing
-from services.instance import Servers
 from services.log import Outgoing, partition_of
 from services.projector import retrying, sharing
 from services.projector.changes import Changes
+from services.servers import Servers
 from services.tables import Connection
 from services.tables_projector import FenceLost
 from tests.builders import (

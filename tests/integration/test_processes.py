@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import httpx2
 
 from deploy.embedded.server_process import pick_ports
-from services.instance import Servers
+from services.servers import Servers
 
 COMMAND = [sys.executable, "-m", "services.command_line.main"]
 

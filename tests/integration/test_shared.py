@@ -10,8 +10,8 @@ import pytest
 from projections.policy import Policy, policy
 from services.command_line.importing import plan
 from services.importer.mapping import Map, read_map
-from services.instance import Servers
 from services.reading import summary
+from services.servers import Servers
 from tests.builders import fold_lines
 from tests.conftest import SHARED, opened_line
 

@@ -16,8 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from deploy.embedded.server_process import pick_ports
 from events.envelope import written
 from services import tables_alerts as tables
-from services.instance import Servers
 from services.log import values_from
+from services.servers import Servers
 from services.settings import ALERTS
 from services.tables import connected
 from services.tables_alerts import Subscription

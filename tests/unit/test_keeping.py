@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services import kept as keeping
-from services.instance import kept
+from services.keeping import kept
 
 
 async def test_a_service_that_fails_is_begun_again_until_it_is_told_to_end() -> None:

@@ -23,9 +23,9 @@ import uvloop
 
 from deploy.embedded import kafka_jars, kafka_server, postgres_server
 from projections.policy import Policy
-from services.instance import Servers
 from services.log import end_offsets
 from services.log_topics import ensure_topics
+from services.servers import Servers
 from services.settings import Settings
 from tests.benchmarks.logs import log
 from tests.line import Line
