@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from services import tables_alerts as alerts
+from services import tables_figures as counted
 from services import tables_query as tables
 from services.console import pages
 from services.console.frame import PAGE, Console, number_of, text_of
@@ -114,7 +115,7 @@ def _topics(routes: APIRouter, console: Console) -> None:
                 return await pages.small_flows(again, who.tenant, who.departments, view)
 
         small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
-        begin = view.now - timedelta(weeks=tables.WEEKS)
+        begin = view.now - timedelta(weeks=counted.WEEKS)
         return console.page(request, who, view, "topics", small=small, mass=mass, n=n, begin=begin)
 
 
@@ -123,6 +124,6 @@ async def departments_of(console: Console, who: Looking) -> Any:
 
     async def make() -> Any:
         async with console.counting.acquire() as connection:
-            return await tables.departments(connection, who.tenant)
+            return await counted.departments(connection, who.tenant)
 
     return departments_seen(await console.kept.get(("departments", who.tenant), make), who.departments)

@@ -13,6 +13,7 @@ from projections.patient import PatientFile
 from projections.rows import Row, case_row, finding_row
 from projections.saying import reason_rows
 from projections.words import CLOCKS, LADDER, LEVELS, TITLES, reasons
+from services import tables_figures as counted
 from services import tables_query as tables
 from services.console import charts, texts
 from services.console.texts import Language
@@ -120,10 +121,10 @@ async def ageing(connection: Connection, tenant: str, only: Sequence[str] | None
             f"{row['case_id']} · {row['department']} · {view.age(row['first_sign'])}",
             f"{view.url('cases', row['case_id'])}?patient={quote(row['patient'], safe='')}",
         )
-        for row in await tables.ages(connection, tenant, only, 20_000)
+        for row in await counted.ages(connection, tenant, only, 20_000)
         if row["first_sign"] is not None
     ]  # fmt: skip
-    finished = await tables.finished_ages(connection, tenant)
+    finished = await counted.finished_ages(connection, tenant)
     lines = (
         [] if finished is None else [(value, f"{share} %") for value, share in zip(finished, (50, 85, 95), strict=True)]
     )
@@ -280,7 +281,7 @@ def case_summary(file: PatientFile, name: str) -> Row:
 
 def strips(flows: Iterable[Row], contacts: Sequence[Row], view: View) -> list[dict[str, Any]]:
     """Small flows with their contacts drawn one by one, and who of them is being lost, the latest first."""
-    begin = view.now - timedelta(weeks=tables.WEEKS)
+    begin = view.now - timedelta(weeks=counted.WEEKS)
     by_topic: dict[str, list[charts.Point]] = {}
     lost: dict[str, dict[str, None]] = {}
     for row in contacts:
@@ -312,13 +313,13 @@ async def small_flows(
     connection: Connection, tenant: str, only: Sequence[str] | None, view: View
 ) -> tuple[list[dict[str, Any]], list[Row], int]:
     """Small flows with their contacts one by one, those that turned bad first; the mass flows; how many small ones there are."""
-    flows = await tables.flows(connection, tenant, view.now, only)
+    flows = await counted.flows(connection, tenant, view.now, only)
     small = [flow for flow in flows if flow["is_small"]]
     worst = sorted(small, key=lambda flow: (-(flow["bounced"] + flow["unanswered"]), flow["contacts"], flow["topic"]))[
         :MOST_FLOWS
     ]
-    since = view.now - timedelta(weeks=tables.WEEKS)
-    contacts = await tables.contacts_of(connection, tenant, [flow["topic"] for flow in worst], since, only)
+    since = view.now - timedelta(weeks=counted.WEEKS)
+    contacts = await counted.contacts_of(connection, tenant, [flow["topic"] for flow in worst], since, only)
     return strips(worst, contacts, view), [flow for flow in reversed(flows) if not flow["is_small"]], len(small)
 
 

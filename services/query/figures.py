@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from projections.rows import Row
 from services import reading
+from services import tables_figures as counted
 from services import tables_query as tables
 from services.cursors import cursor_of, key_of
 from services.kept import Kept
@@ -41,7 +42,7 @@ def _flows(routes: APIRouter, door: Door, keep: Keep) -> None:
 
         async def make() -> Row:
             async with door.counting.acquire() as connection:
-                return await tables.departments(connection, who.tenant)
+                return await counted.departments(connection, who.tenant)
 
         found = await keep(request, who, "departments", make)
         return answer(request, departments_seen(found, who.departments))
@@ -52,7 +53,7 @@ def _flows(routes: APIRouter, door: Door, keep: Keep) -> None:
 
         async def make() -> list[Row]:
             async with door.counting.acquire() as connection:
-                return await tables.flows(connection, who.tenant, await tables.watermark(connection), who.departments)
+                return await counted.flows(connection, who.tenant, await tables.watermark(connection), who.departments)
 
         return answer(request, {"flows": await keep(request, who, "flows", make)})
 
