@@ -27,6 +27,7 @@ class Receiver:
     answer: Callable[[int], Any] = lambda _: 204
     taken: list[Taken] = field(default_factory=list)
     on_taken: Callable[[Taken], Any] = lambda _: None
+    connections: int = 0
     _server: asyncio.Server | None = None
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -47,6 +48,7 @@ class Receiver:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook"
 
     async def _open_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         task = asyncio.create_task(self._serve(reader, writer))
         self._open.add(task)
         task.add_done_callback(self._open.discard)

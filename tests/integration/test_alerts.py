@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default as email_policy
 
-import httpx2
 import orjson
 import pytest
 
@@ -20,7 +19,7 @@ from services import tables_messages as messages
 from services.log_writing import LogWriter
 from services.notifier import sending, webhooks, words
 from services.notifier.routing import Router, hold, remind
-from services.notifier.sending import Sender, Ways
+from services.notifier.sending import Sender
 from services.notifier.webhooks import Answer
 from services.tables_alerts import Subscription
 from services.webhook_addresses import Forbidden, check_address, new_secret, resolved
@@ -54,7 +53,7 @@ async def notified(line: Line, rules: str, *subscribers: Subscription) -> AsyncI
         await tables.set_setting(connection, "allowed_hosts", ["127.0.0.1"])
         for one in subscribers:
             await tables.add_subscription(connection, one)
-    sender = Sender(line.pool, Ways(httpx2.AsyncClient(trust_env=False), "http://here"))
+    sender = Sender(line.pool, sending.ways("http://here"))
     task = asyncio.create_task(sender.run())
     try:
         yield sender
@@ -109,6 +108,15 @@ async def test_an_alert_arrives_signed_once_and_says_no_word_of_a_patient(line: 
     assert one.body["type"] == "parcours.alert.raised.v1"
     assert one.body["data"]["alerts"][0]["alert"] == "bounced_case:p1:c-p1:1"
     assert "my words" not in str(one.body)
+
+
+async def test_no_connection_is_kept_for_a_later_webhook_which_may_be_another_host_s(line: Line) -> None:
+    async with Receiver() as receiver, notified(line, PLAIN, webhook(receiver)):
+        for n in (1, 2):
+            await say(line, *bounced(f"p{n}"))
+            await until(lambda: _done(line, n))  # noqa: B023 - awaited within the loop
+
+    assert receiver.connections == 2
 
 
 async def _done(line: Line, n: int, state: str = "delivered") -> bool:

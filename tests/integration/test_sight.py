@@ -1,5 +1,6 @@
 """Whoever is limited to departments sees those and no other; what cannot be shown is said on a page, in one's own language."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -89,6 +90,21 @@ async def test_a_limited_visitor_sees_no_more_on_the_pages(line: Line) -> None:
     assert "c-p1" not in file
     assert hidden == [404, 404, 404]
     assert [read["what"] for read in reads] == ["patient"]
+
+
+async def test_more_visitors_of_every_establishment_than_there_are_connections_wait_for_one_another(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api:
+        async with line.pool.acquire() as connection:
+            keys = [await create_link(connection, Visitor(f"n{n}", None, "admin", None)) for n in range(12)]
+        clients = [httpx2.AsyncClient(base_url=api.url, trust_env=False) for _ in keys]
+        async with asyncio.timeout(20):
+            for client, key in zip(clients, keys, strict=True):
+                await client.get(f"/login?key={key}")
+            pages = await asyncio.gather(*(client.get("/en/claims") for client in clients))
+            await asyncio.gather(*(client.aclose() for client in clients))
+
+    assert {page.status_code for page in pages} == {200}
 
 
 async def test_a_small_flow_names_whom_it_is_losing(line: Line) -> None:
