@@ -26,6 +26,7 @@ from services.command_line.showing import (
     run,
     said,
 )
+from services.projector import comparing
 from services.projector import rebuild as making
 from services.settings import EVENTS
 from services.tables import BEHIND, connected, generations, open_pool
@@ -107,9 +108,9 @@ def verify(home: Home = None, *, as_json: AsJson = False) -> None:
     """
     _, found = here(home)
 
-    async def work(one: making.Rebuilding) -> making.Verdict:
+    async def work(one: making.Rebuilding) -> comparing.Verdict:
         async with connected(str(found["postgres"]), "verify") as connection:
-            verdict = await making.verify(one, connection)
+            verdict = await comparing.verify(one, connection)
             now = datetime.now(UTC).isoformat()
             await set_setting(
                 connection, "last_verify", {"at": now, "same": verdict.is_same, "patients": verdict.persons}
@@ -150,7 +151,7 @@ def what_if(policy_file: PolicyFile = None, home: Home = None, *, as_json: AsJso
     policy = chosen
 
     async def work(one: making.Rebuilding) -> list[dict[str, Any]]:
-        return await making.what_if(one, policy)
+        return await comparing.what_if(one, policy)
 
     rows = run(working(home, work))
     if as_json:
@@ -209,7 +210,7 @@ def rollback(home: Home = None) -> None:
     """
 
     async def work(one: making.Rebuilding) -> int:
-        return (await making.rollback(one)).id
+        return (await comparing.rollback(one)).id
 
     _in_use(run(working(home, work)))
 
@@ -221,7 +222,7 @@ def drop(number: Annotated[int, typer.Argument(metavar="ID")], home: Home = None
     """
 
     async def work(one: making.Rebuilding) -> None:
-        await making.drop(one.pool, number)
+        await comparing.drop(one.pool, number)
 
     run(working(home, work))
     out.print(said(f"Generation {number} is gone.", f"La génération {number} est supprimée."), markup=False)

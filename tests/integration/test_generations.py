@@ -13,7 +13,7 @@ from projections.policy import policy
 from services import tables_generations as saved
 from services import tables_writing
 from services.log import Outgoing, Record, partition_of
-from services.projector import filling, stretch
+from services.projector import comparing, filling, stretch
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
 from services.projector.changes import Changes
@@ -29,9 +29,9 @@ def rebuilding(line: Line) -> making.Rebuilding:
     return making.Rebuilding(line.kafka, line.pool, line.topic, clock_rule=False, step=lambda _done, _total: None)
 
 
-async def verdict(line: Line) -> making.Verdict:
+async def verdict(line: Line) -> comparing.Verdict:
     async with connected(line.database, "tests") as connection:
-        return await making.verify(rebuilding(line), connection)
+        return await comparing.verify(rebuilding(line), connection)
 
 
 def busy() -> list[bytes]:
@@ -319,7 +319,7 @@ async def test_another_policy_is_looked_at_first_then_put_in_force_and_only_the_
     await line.project()
     gentle = policy({"id": "gentle", "b2_hops": 4})
 
-    expected = await making.what_if(rebuilding(line), gentle)
+    expected = await comparing.what_if(rebuilding(line), gentle)
     before = await announced(line)
     await taken_over(line, await making.rebuild(rebuilding(line), gentle))
 
@@ -337,7 +337,7 @@ async def test_back_to_the_generation_before_with_what_has_come_since(line: Line
     await making.rebuild(rebuilding(line), policy({"b2_hops": 4}))
     await line.publish(lines(*[worked(d, case="c2").of("p2").named(f"x{d}{n}") for n, d in enumerate("ABCD")]))
 
-    await making.rollback(rebuilding(line))
+    await comparing.rollback(rebuilding(line))
 
     assert [finding["patient"] for finding in (await line.export())["findings"]] == ["p1", "p2"]
 
@@ -410,7 +410,7 @@ async def test_the_old_generation_is_written_by_nobody_any_more(line: Line) -> N
     with pytest.raises(FenceLost):
         await line.projecting.project({number: some for number, some in batch.items() if some})
 
-    await making.drop(line.pool, line.generation.id)
+    await comparing.drop(line.pool, line.generation.id)
 
 
 async def test_an_erasure_reaches_the_generation_that_is_kept(line: Line) -> None:
@@ -419,7 +419,7 @@ async def test_an_erasure_reaches_the_generation_that_is_kept(line: Line) -> Non
     await making.rebuild(rebuilding(line), line.policy)
     await line.publish(lines(said("patient.erased").on(MONDAY + DAY).named("erased")))
 
-    await making.rollback(rebuilding(line))
+    await comparing.rollback(rebuilding(line))
 
     for schema in [f"g{row['id']}" for row in await line.fetch("select id from parcours.generation")]:
         facts = await line.fetch(f"select type from {schema}.timeline where type = 'parcours.case.worked.v1'")
@@ -436,7 +436,7 @@ async def test_the_generation_before_counts_what_was_erased_meanwhile(line: Line
     await line.publish(lines(said("patient.erased").on(MONDAY + DAY).named("erased")))
     await line.project()
 
-    await making.rollback(rebuilding(line))
+    await comparing.rollback(rebuilding(line))
 
     assert before["conflicting_ids"] == 1
     assert (await line.export())["errors"] == before
