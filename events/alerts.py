@@ -2,12 +2,16 @@
 
 from typing import Annotated, Literal
 
+from msgspec import Meta
 from pydantic import StringConstraints
 
 from events.fields import Data, Id, Instant, Moment, Said, Text
 
 Severity = Literal["low", "medium", "high", "critical"]
-AlertId = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=640)]
+LONGEST = 640
+AlertId = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=LONGEST), Meta(min_length=1, max_length=LONGEST)
+]
 """The id of a finding: its kind and the ids it is about, hence longer than each."""
 
 

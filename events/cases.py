@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from events.fields import Data, Flag, Id, Text
+from events.fields import Data, Flag, Id, Text, Whole
 
 CloseReason = Literal["answered", "withdrawn", "duplicate", "answered_in", "abandoned", "other"]
 
@@ -67,7 +67,7 @@ class CaseEscalated(Data, frozen=True, kw_only=True):
     """Up the department's own hierarchy: not a hop."""
 
     case: Id
-    level: Text | int
+    level: Text | Whole
     to: Text | None = None
     reason: Text | None = None
 

@@ -78,6 +78,7 @@ READERS: dict[str, TypeAdapter[Data]] = {kind: TypeAdapter(model) for kind, mode
 VALIDATE: dict[str, Callable[[object], Data]] = {kind: one.validator.validate_python for kind, one in READERS.items()}
 AT_ONCE = readers(TYPES)
 NOTHING: dict[str, Any] = {}
+DATA = b'"data"'
 TICK = "parcours.clock.ticked.v1"
 
 
@@ -128,7 +129,9 @@ def decoded(value: bytes, headers: tuple[tuple[str, bytes | None], ...] = ()) ->
 
 def at_once(value: bytes) -> Recorded | None:
     """The fact of a structured record by the fast reader; None where it has nothing to say. Raises `Refused` as `decoded` does."""
-    if b"\\" in value:  # what is escaped may be what no column keeps
+    if (
+        b"\\" in value or value.count(DATA) != 1
+    ):  # what is escaped may be what no column keeps; what is said twice is read but once
         return None
     try:
         said = stated(value)

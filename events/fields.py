@@ -46,6 +46,8 @@ Id = Annotated[
 ]
 Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""A whole number; of one that is larger, which JSON readers take for different things, the doors' reader has the word."""
 Seconds = Annotated[float, Strict(), Field(ge=0), Meta(ge=0)]
 Channel = Literal[
     "phone",

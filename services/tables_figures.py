@@ -104,7 +104,7 @@ async def contacts_of(
     since: datetime,
     departments_: Sequence[str] | None = None,
 ) -> list[Row]:
-    """The contacts of some small topics, one by one, and whether their patient is bounced or waits for an answer."""
+    """The contacts of some small topics, one by one, the 5,000 latest, and whether their patient is bounced or waits for an answer."""
     rows = await connection.fetch(
         "select t.topic, t.at, t.channel, t.department, t.patient, t.case_id,"
         " exists (select 1 from parcours.finding f where f.tenant = t.tenant and f.patient = t.patient and f.is_open"
@@ -112,10 +112,10 @@ async def contacts_of(
         " exists (select 1 from parcours.finding f where f.tenant = t.tenant and f.patient = t.patient and f.is_open"
         "  and f.kind = 'unanswered_claim') as unanswered"
         " from parcours.contact t where t.tenant = $1 and t.topic = any($2) and t.at > $3"
-        " and ($4::text[] is null or t.department = any($4)) order by t.at limit 5000",
+        " and ($4::text[] is null or t.department = any($4)) order by t.at desc limit 5000",
         tenant, list(topics), since, None if departments_ is None else list(departments_),
     )  # fmt: skip
-    return [dict(row) for row in rows]
+    return [dict(row) for row in reversed(rows)]
 
 
 AGES = """

@@ -35,6 +35,7 @@ from services.log_writing import LogWriter
 from services.tables import Connection, connected
 
 MOST = 1_000_000
+DONE = {"acknowledged": "prises en charge", "silenced": "mises en silence", "dismissed": "jugées sans utilité"}
 Alert = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alerts list` names them.")]
 
 
@@ -144,7 +145,9 @@ def show(
     if as_json:
         print_json(one)
         return
-    print_table(name, ("", ""), [(key, value) for key, value in one.items() if not isinstance(value, list | dict)])
+    print_table(
+        name, ("", ""), [(*heads(key), value) for key, value in one.items() if not isinstance(value, list | dict)]
+    )
     print_table(said("Why", "Pourquoi"), ("",), [(reason[f"text_{SPOKEN}"],) for reason in one["reasons"]])
     print_table(
         said("Acts", "Actes"), heads("kind", "at", "by", "until", "reason"), [tuple(act.values()) for act in acts]
@@ -172,7 +175,7 @@ def _act(home: Path | None, tenant: str | None, names: list[str], wish: acting.W
         run(write())
     except acting.NotAnAct as wrong:
         fail(str(wrong), Exit.USAGE)
-    out.print(f"{wish.kind}: {len(names)}", markup=False)
+    out.print(said(f"{wish.kind}: {len(names)}", f"{DONE[wish.kind]} : {len(names)}"), markup=False)
 
 
 def acknowledge(

@@ -15,6 +15,7 @@ from services.command_line.showing import (
     Problem,
     Tenant,
     fail,
+    fail_for,
     heads,
     here,
     out,
@@ -26,6 +27,7 @@ from services.command_line.showing import (
 from services.notifier import routing
 from services.tables import connected
 
+STATES = ("waiting", "delivered", "held", "failed", "dropped", "muted")
 By = Annotated[str | None, typer.Option("--by", help="Who does it (default: you).")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for those who come after.")]
 
@@ -40,8 +42,8 @@ def deliveries(
 
     Example: parcours alerts deliveries --state waiting
     """
-    if state is not None and state not in ("waiting", "delivered", "held", "failed", "dropped", "muted"):
-        fail(f"--state must be waiting, delivered, held, failed, dropped or muted, not {state!r}", Exit.USAGE)
+    if state is not None and state not in STATES:
+        fail_for("--state", STATES, state)
     _, found = here(home)
 
     async def read() -> list[dict[str, Any]]:
@@ -125,7 +127,7 @@ def hold(home: Home = None, by: By = None, reason: Reason = None) -> None:
     out.print(
         said(
             "Held. See: parcours alerts deliveries --state held",
-            "Retenu. Voir : parcours alerts deliveries --state held",
+            "Envois suspendus. Voir : parcours alerts deliveries --state held",
         )
     )
 

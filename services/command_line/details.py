@@ -26,6 +26,7 @@ from services.command_line.showing import (
     print_json,
     print_table,
     run,
+    said,
 )  # fmt: skip
 from services.console.texts import Language, fact_said, state_said
 from services.files import case_told, claim_told, files_of
@@ -131,10 +132,10 @@ def _files(
     return run(read())
 
 
-def _unknown(what: str, patient: str | None, as_of: str | None) -> Problem:
-    return Problem(
-        f"no {what}" + (f" of patient {patient!r}" if patient else "") + (f" was known at {as_of}" if as_of else "")
-    )
+def _unknown(en: str, fr: str, name: str, patient: str | None, as_of: str | None) -> Problem:
+    of, then = (f" of patient {patient!r}" if patient else ""), (f" was known at {as_of}" if as_of else "")
+    du, alors = (f" du patient {patient!r}" if patient else ""), (f" n'était connu à {as_of}" if as_of else "")
+    return Problem(said(f"no {en} {name!r}{of}{then}", f"{fr} {name!r}{du}{alors}"))
 
 
 def case(
@@ -156,7 +157,7 @@ def case(
     files = _files(home, reading.patients_with_case, (tenant, patient, name), as_of, occurred_by)
     told = [case_told(file, name) for file in files if name in file.cases]
     if not told:
-        raise _unknown(f"case {name!r}", patient, as_of)
+        raise _unknown("case", "aucun dossier", name, patient, as_of)
     if as_json:
         print_json(told)
         return
@@ -219,7 +220,7 @@ def claim(
     files = _files(home, reading.patients_with_claim, (tenant, patient, name), as_of, occurred_by)
     told = [claim_told(file, name) for file in files if name in file.claims and file.claims[name].has_begun]
     if not told:
-        raise _unknown(f"claim {name!r}", patient, as_of)
+        raise _unknown("claim", "aucune réclamation", name, patient, as_of)
     if as_json:
         print_json(told)
         return

@@ -183,7 +183,7 @@ WORDS = {
     "Why, for those who come after.": "Pourquoi, pour ceux qui viendront après.",
     "When you will have done it, as in 2026-03-12T17:00:00Z.": "Quand ce sera fait, par exemple 2026-03-12T17:00:00Z.",
     "Hear nothing more of alerts for a while.": "Ne plus entendre parler d'alertes pendant un temps.",
-    "Until when; without it, until it is raised again.": "Jusqu'à quand ; sans date, jusqu'à ce qu'elle soit levée de nouveau.",
+    "Until when; without it, until it is raised again.": "Jusqu'à quand ; sans date, jusqu'à ce qu'elle se déclenche de nouveau.",
     "Say that alerts were of no use, and why: `alerts quality` counts it against their rule.": (
         "Dire que des alertes n'ont servi à rien, et pourquoi : `alerts quality` le retient contre leur règle."
     ),
@@ -191,7 +191,7 @@ WORDS = {
         "Qui a été prévenu de quoi, en combien d'essais, ce qui attend encore et pourquoi."
     ),
     "waiting, delivered, held, failed, dropped or muted.": (
-        "waiting (en attente), delivered (remis), held (retenu), failed (échoué), dropped (abandonné) ou muted (tu)."
+        "waiting (en attente), delivered (remis), held (retenu), failed (échoué), dropped (abandonné) ou muted (mis en sourdine)."
     ),
     "The attempts of one message.": "Les essais d'un seul message.",
     "Send failed or waiting messages again, now.": "Renvoyer tout de suite des messages échoués ou en attente.",
@@ -239,7 +239,7 @@ WORDS = {
     "Send a test message now, and say what was answered.": "Envoyer maintenant un message d'essai, et dire ce qui a été répondu.",
     "Send it nothing for now; its alerts wait.": "Ne rien lui envoyer pour l'instant ; ses alertes attendent.",
     "Send to it again, beginning with what waits.": "Lui envoyer de nouveau, en commençant par ce qui attend.",
-    "Forget a subscriber, and what waits for it.": "Oublier un abonné, et ce qui l'attend.",
+    "Forget a subscriber, and what waits for it.": "Oublier un abonné, et les messages en attente pour lui.",
     "Give a webhook a new secret; both sign until `--finish`.": (
         "Donner un nouveau secret à un webhook ; les deux signent jusqu'à `--finish`."
     ),
@@ -281,7 +281,7 @@ HEADS = {
     "patient": "patient", "level now": "niveau actuel", "level then": "niveau alors", "state": "état", "policy": "politique",
     "its version": "sa version", "fold version": "version des calculs", "kind": "nature", "at": "le", "by": "par", "until": "jusqu'à",
     "number": "numéro", "act": "acte", "subscription": "abonné", "message": "message", "answer": "réponse", "seconds": "secondes",
-    "department": "service", "month": "mois", "raised": "levées", "useful": "utiles", "dismissed": "inutiles",
+    "department": "service", "month": "mois", "raised": "déclenchées", "useful": "utiles", "dismissed": "inutiles",
     "corrected": "corrigées", "useful_share": "part utile", "effective_from": "en vigueur le", "zone": "fuseau",
     "alerts": "alertes", "why": "pourquoi", "severity": "gravité", "attempts": "essais", "last_answer": "dernière réponse",
     "next_try_at": "prochain essai", "name": "nom", "to": "adresse", "language": "langue", "notice": "remarque",

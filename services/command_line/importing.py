@@ -19,11 +19,13 @@ from services.command_line.showing import (
     Problem,
     err,
     fail,
+    fail_for,
     here,
     out,
     plainly,
     print_json,
     run,
+    said,
 )
 from services.command_line.showing import chosen as language_of
 from services.importer import words
@@ -100,9 +102,12 @@ def import_files(
     """
     language = language_of(lang)
     if kind is not None and kind not in FORMATS:
-        fail(f"--format must be one of {', '.join(FORMATS)}, not {kind!r}", Exit.USAGE)
+        fail_for("--format", FORMATS, kind)
     if tenant is not None and not TENANT.fullmatch(tenant):
-        fail("--tenant must be 1 to 40 of a-z, 0-9 and -", Exit.USAGE)
+        fail(
+            said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
+            Exit.USAGE,
+        )
     named = {
         "case": case,
         "patient": patient,

@@ -116,7 +116,7 @@ async def _up(one: Settings, options: Options) -> None:
             seconds = time.monotonic() - started
             ready = said(
                 f"Parcours is ready after {seconds:.1f} s: facts to {instance.api}/v1/events",
-                f"Parcours est prêt en {seconds:.1f} s : les faits vont à {instance.api}/v1/events",
+                f"Parcours est prêt en {f'{seconds:.1f}'.replace('.', ',')} s : envoyez les faits à {instance.api}/v1/events",
             )
             out.print(ready, markup=False)
             await _show_link(instance.api, instance.servers.postgres_url)
@@ -169,7 +169,7 @@ def _detach(one: Settings, port: int | None, policy_file: Path | None, projector
             api = running(one)["api"]
             ready = said(
                 f"Parcours is ready: facts to {api}/v1/events. Stop it with: parcours down",
-                f"Parcours est prêt : les faits vont à {api}/v1/events. Pour l'arrêter : parcours down",
+                f"Parcours est prêt : envoyez les faits à {api}/v1/events. Pour l'arrêter : parcours down",
             )
             out.print(ready, markup=False)
             run(_show_link(str(running(one)["api"]), str(running(one)["postgres"])))

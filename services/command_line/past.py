@@ -12,7 +12,7 @@ from projections.patient import PatientFile
 from projections.rows import Row, case_row, claim_row, finding_row, patient_row, stamp
 from projections.saying import reason_rows
 from services.command_line.facts import progress
-from services.command_line.showing import Exit, fail, run
+from services.command_line.showing import Exit, fail, run, said
 from services.files import files_at
 from services.tables import connected
 
@@ -46,7 +46,7 @@ def everything_at(found: dict[str, Any], tenant: str | None, as_of: str | None, 
                 "select count(*) from parcours.timeline where $1::text is null or tenant = $1", tenant
             )
             with progress() as bar:
-                task = bar.add_task("folding", total=total, rate="")
+                task = bar.add_task(said("folding", "calcul"), total=total, rate="")
                 async for file, read_facts in files_at(connection, tenant, known, stood):
                     note(then, file)
                     bar.update(task, advance=read_facts, rate=f"{bar.tasks[task].speed or 0:,.0f}/s")

@@ -24,6 +24,7 @@ from services.command_line.showing import (
     Tenant,
     chosen,
     fail,
+    fail_for,
     here,
     out,
     plainly,
@@ -58,7 +59,7 @@ def bounced(
     Example: parcours bounced --min-level B3
     """
     if min_level not in LEVELS:
-        fail(f"--min-level must be one of {', '.join(LEVELS)}, not {min_level!r}", Exit.USAGE)
+        fail_for("--min-level", LEVELS, min_level)
     chosen(lang)
     _, found = here(home)
     if as_of is not None or occurred_by is not None:

@@ -113,6 +113,15 @@ def fail(sentence: str, code: Exit) -> NoReturn:
     raise typer.Exit(int(code))
 
 
+def fail_for(option: str, allowed: Iterable[str], value: object) -> NoReturn:
+    """Say what an option may be, and leave."""
+    listed = ", ".join(allowed)
+    fail(
+        said(f"{option} must be one of {listed}, not {value!r}", f"{option} doit être parmi {listed}, pas {value!r}"),
+        Exit.USAGE,
+    )
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run asynchronous work to its end."""
     return asyncio.run(work)

@@ -18,6 +18,7 @@ from services.command_line.showing import (
     Problem,
     Tenant,
     fail,
+    fail_for,
     heads,
     here,
     out,
@@ -105,22 +106,37 @@ def subscription(
 ) -> Subscription:  # fmt: skip
     """A new subscription, checked. Ends with a sentence for what is wrong."""
     if kind not in KINDS:
-        fail(f"--kind must be one of {', '.join(KINDS)}, not {kind!r}", Exit.USAGE)
+        fail_for("--kind", KINDS, kind)
     if kind in ("webhook", *FOR_PEOPLE) and not target:
-        fail(f"--to is needed for {kind}", Exit.USAGE)
+        fail(said(f"--to is needed for {kind}", f"--to est nécessaire pour {kind}"), Exit.USAGE)
     if kind == "email" and not is_mail_address(target):
-        fail(f"--to must be a mail address, not {target!r}", Exit.USAGE)
+        fail(
+            said(
+                f"--to must be a mail address, not {target!r}",
+                f"--to doit être une adresse de courriel, pas {target!r}",
+            ),
+            Exit.USAGE,
+        )
     if not TENANT.fullmatch(tenant):
-        fail("--tenant must be 1 to 40 of a-z, 0-9 and -", Exit.USAGE)
+        fail(
+            said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
+            Exit.USAGE,
+        )
     if lang not in ("fr", "en"):
-        fail(f"--lang must be fr or en, not {lang!r}", Exit.USAGE)
+        fail_for("--lang", ("fr", "en"), lang)
     if filters["severity"] is not None and filters["severity"] not in get_args(Severity):
-        fail(f"--severity must be one of {', '.join(get_args(Severity))}, not {filters['severity']!r}", Exit.USAGE)
+        fail_for("--severity", get_args(Severity), filters["severity"])
     if digest is not None:
         try:
             time.fromisoformat(digest)
         except ValueError:
-            fail(f"--digest must be a time of day as in 07:45, not {digest!r}", Exit.USAGE)
+            fail(
+                said(
+                    f"--digest must be a time of day as in 07:45, not {digest!r}",
+                    f"--digest doit être une heure, par exemple 07:45, pas {digest!r}",
+                ),
+                Exit.USAGE,
+            )
     kept = {name: value for name, value in filters.items() if value}
     secret = (new_secret(),) if kind == "webhook" else ()
     number = randomness.token_hex(4)
@@ -133,14 +149,20 @@ def office_hours(kind: str, hours: str | None, zone: str, country: str | None) -
         return None
     span = SPAN.fullmatch(hours or "08:00-18:00")
     if span is None:
-        fail(f"--hours must be as in 08:00-18:00, not {hours!r}", Exit.USAGE)
+        fail(
+            said(
+                f"--hours must be as in 08:00-18:00, not {hours!r}",
+                f"--hours s'écrit par exemple 08:00-18:00, pas {hours!r}",
+            ),
+            Exit.USAGE,
+        )
     place, _, subdivision = (country or "").partition("-")
-    said = {"zone": zone, "country": place or None, "subdivision": subdivision or None, "from": span[1], "to": span[2]}
+    named = {"zone": zone, "country": place or None, "subdivision": subdivision or None, "from": span[1], "to": span[2]}
     try:
-        Hours.of(said)
+        Hours.of(named)
     except InvalidHours as wrong:
         fail(str(wrong), Exit.USAGE)
-    return said
+    return named
 
 
 def list_subscriptions(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False) -> None:
@@ -242,7 +264,7 @@ def resume(number: Number, home: Home = None) -> None:
     Example: parcours subscription resume 1a2b3c4d
     """
     _set_state(home, number, "active", None)
-    out.print(said("Resumed.", "Repris."))
+    out.print(said("Resumed.", "Les envois reprennent."))
 
 
 def remove(number: Number, home: Home = None) -> None:

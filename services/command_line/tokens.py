@@ -12,6 +12,7 @@ from services.command_line.showing import (
     Home,
     Problem,
     fail,
+    fail_for,
     heads,
     here,
     out,
@@ -60,11 +61,7 @@ def create(
     Example: parcours token create --tenant north --role emitter
     """
     if role not in get_args(Role):
-        roles = ", ".join(get_args(Role))
-        fail(
-            said(f"--role must be one of {roles}, not {role!r}", f"--role doit être parmi {roles}, pas {role!r}"),
-            Exit.USAGE,
-        )
+        fail_for("--role", get_args(Role), role)
     if not TENANT.fullmatch(tenant):
         fail(
             said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),

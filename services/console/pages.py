@@ -288,7 +288,9 @@ def strips(flows: Iterable[Row], contacts: Sequence[Row], view: View) -> list[di
         said = f"{view.moment(row['at'])} · {row['department'] or ''} · {row['patient']}"
         by_topic.setdefault(row["topic"], []).append(charts.Point(row["at"], said, row["bounced"], row["unanswered"]))
         if row["bounced"] or row["unanswered"]:
-            lost.setdefault(row["topic"], {})[row["patient"]] = None
+            them = lost.setdefault(row["topic"], {})
+            them.pop(row["patient"], None)
+            them[row["patient"]] = None
     with_case = {row["topic"] for row in contacts if row["case_id"] is not None}
     return [
         dict(flow)

@@ -149,7 +149,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "quality": ("Utilité par règle", "Usefulness by rule"),
     "rule": ("Règle", "Rule"),
     "month": ("Mois", "Month"),
-    "raised": ("Levées", "Raised"),
+    "raised": ("Déclenchées", "Raised"),
     "useful": ("Utiles", "Useful"),
     "dismissed": ("Écartées", "Dismissed"),
     "share": ("Part utile", "Useful share"),

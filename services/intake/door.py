@@ -88,6 +88,8 @@ def elements(raw: bytes) -> list[bytes]:
             start = found.end()
         elif mark in CLOSING:
             depth -= 1
+            if depth == 0 and mark != b"]":
+                raise _no_batch("does not end")
             if depth == 0:
                 break
         elif mark == b'"':

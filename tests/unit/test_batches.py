@@ -48,6 +48,7 @@ def test_what_is_no_json_takes_nothing_with_it(bad: bytes) -> None:
         b"[1] x",
         b'[{"a":"x},{"b":2}]',
         b"[{]},1]",
+        b'[{"a":1}}',
         b'["\\"]',
         b'"' + b'\\"' * 100_000,
     ],
