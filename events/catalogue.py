@@ -129,9 +129,8 @@ def decoded(value: bytes, headers: tuple[tuple[str, bytes | None], ...] = ()) ->
 
 def at_once(value: bytes) -> Recorded | None:
     """The fact of a structured record by the fast reader; None where it has nothing to say. Raises `Refused` as `decoded` does."""
-    if (
-        b"\\" in value or value.count(DATA) != 1
-    ):  # what is escaped may be what no column keeps; what is said twice is read but once
+    # what is escaped may be what no column keeps, and of what is said twice only the last would be looked at
+    if b"\\" in value or value.count(DATA) != 1:
         return None
     try:
         said = stated(value)

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from events.envelope import TENANT
 from services.command_line.facts import Wait, policy_here, progress, send
 from services.command_line.showing import (
     SPOKEN,
@@ -17,6 +16,7 @@ from services.command_line.showing import (
     Home,
     Lang,
     Problem,
+    check_tenant,
     err,
     fail,
     fail_for,
@@ -25,7 +25,6 @@ from services.command_line.showing import (
     plainly,
     print_json,
     run,
-    said,
 )
 from services.command_line.showing import chosen as language_of
 from services.importer import words
@@ -103,11 +102,8 @@ def import_files(
     language = language_of(lang)
     if kind is not None and kind not in FORMATS:
         fail_for("--format", FORMATS, kind)
-    if tenant is not None and not TENANT.fullmatch(tenant):
-        fail(
-            said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
-            Exit.USAGE,
-        )
+    if tenant is not None:
+        check_tenant(tenant)
     named = {
         "case": case,
         "patient": patient,

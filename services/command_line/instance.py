@@ -22,6 +22,7 @@ from services.command_line.showing import (
     Problem,
     err,
     fail,
+    fail_for,
     here,
     out,
     plainly,
@@ -46,6 +47,8 @@ LogWasLost = Annotated[
     bool,
     typer.Option("--log-was-lost", help="The log ends before what the tables have read: go on with what it holds."),
 ]
+
+VISITORS = ("reader", "operator", "admin")
 
 
 def register(app: typer.Typer) -> None:
@@ -271,14 +274,8 @@ def console(
 
     Example: parcours console --name "Mme Lambert" --role operator --tenant north
     """
-    if role not in ("reader", "operator", "admin"):
-        fail(
-            said(
-                f"--role must be reader, operator or admin, not {role!r}",
-                f"--role doit être reader, operator ou admin, pas {role!r}",
-            ),
-            Exit.USAGE,
-        )
+    if role not in VISITORS:
+        fail_for("--role", VISITORS, role)
     _, found = here(home)
     who = Visitor(name, tenant, cast("Role", role), tuple(department) if department else None)
     out.print(

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.embedded.server_process import EmbeddedServerError
+from events.envelope import TENANT
 from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
 from services.backup import NotRestored
@@ -120,6 +121,15 @@ def fail_for(option: str, allowed: Iterable[str], value: object) -> NoReturn:
         said(f"{option} must be one of {listed}, not {value!r}", f"{option} doit être parmi {listed}, pas {value!r}"),
         Exit.USAGE,
     )
+
+
+def check_tenant(tenant: str) -> None:
+    """Leave with a sentence where no establishment can have this name."""
+    if not TENANT.fullmatch(tenant):
+        fail(
+            said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
+            Exit.USAGE,
+        )
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, get_args
 import typer
 
 from events.alerts import Severity
-from events.envelope import TENANT
 from services import tables_alerts as tables
 from services.command_line.showing import (
     AsJson,
@@ -17,6 +16,7 @@ from services.command_line.showing import (
     Home,
     Problem,
     Tenant,
+    check_tenant,
     fail,
     fail_for,
     heads,
@@ -117,11 +117,7 @@ def subscription(
             ),
             Exit.USAGE,
         )
-    if not TENANT.fullmatch(tenant):
-        fail(
-            said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
-            Exit.USAGE,
-        )
+    check_tenant(tenant)
     if lang not in ("fr", "en"):
         fail_for("--lang", ("fr", "en"), lang)
     if filters["severity"] is not None and filters["severity"] not in get_args(Severity):

@@ -4,14 +4,12 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from events.envelope import TENANT
 from services import tables_system
 from services.command_line.showing import (
     AsJson,
-    Exit,
     Home,
     Problem,
-    fail,
+    check_tenant,
     fail_for,
     heads,
     here,
@@ -62,11 +60,7 @@ def create(
     """
     if role not in get_args(Role):
         fail_for("--role", get_args(Role), role)
-    if not TENANT.fullmatch(tenant):
-        fail(
-            said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
-            Exit.USAGE,
-        )
+    check_tenant(tenant)
     _, found = here(home)
 
     async def make() -> tuple[str, str]:
