@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from services.collector import keep_made
 from services.console.app import add_console, console_key
 from services.http_guard import GuardedProtocol
 from services.intake.app import app
@@ -61,5 +62,6 @@ async def serve(server: uvicorn.Server) -> None:
     """Uvicorn without its signal handlers: the instance decides when to stop."""
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
+    keep_made()
     with contextlib.suppress(asyncio.CancelledError):
         await server._serve()  # noqa: SLF001 - the public one captures SIGINT and SIGTERM

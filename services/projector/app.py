@@ -11,10 +11,10 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage, Topic
 
+from services.collector import calm_collector
 from services.health import health_app, quiet_server
 from services.log import FETCHING, Record
 from services.log_access import security
-from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.owning import REBALANCE, SESSION, Stuck
 from services.projector.projector import HOST, Projector

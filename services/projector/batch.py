@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import structlog
 
 from services import tables_projector as tables
+from services.collector import keep_all, tidy
 from services.projector.changes import Person
-from services.projector.collector import keep_all, tidy
 from services.projector.held import Held, Memory
 from services.projector.records import Batch, Reader
 from services.projector.work import Work

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import structlog
 
+from services.collector import keep_all, tidy
 from services.log import Record
-from services.projector.collector import keep_all, tidy
 from services.projector.gathered import Gathered
 from services.projector.stretch import Step, Stretching
 from services.tables import NOT_KEPT

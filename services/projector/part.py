@@ -7,7 +7,7 @@ import sys
 import orjson
 import uvloop
 
-from services.projector.collector import calm_collector
+from services.collector import calm_collector
 from services.projector.rebuild import Rebuilding, fill
 from services.tables import generations, open_pool
 

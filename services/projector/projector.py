@@ -11,9 +11,9 @@ import uvicorn
 from aiokafka import TopicPartition
 
 from services import tables_projector as tables
+from services.collector import keep_all, tidy
 from services.health import tables_health
 from services.log import Record
-from services.projector.collector import keep_all, tidy
 from services.projector.owning import PATIENCE, Owner, Stuck
 from services.projector.retrying import retry
 from services.tables import TRANSIENT

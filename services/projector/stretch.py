@@ -12,9 +12,9 @@ import structlog
 
 from projections.announcing import Announced
 from services import tables_people, tables_writing
+from services.collector import keep_all, tidy
 from services.projector.batch import Projecting, RowsRefused
 from services.projector.changes import Person, Row
-from services.projector.collector import keep_all, tidy
 from services.projector.gathered import Gathered, in_parts, named
 from services.projector.held import Memory
 from services.projector.loading import BreakerOpened, Breath

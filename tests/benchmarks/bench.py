@@ -36,10 +36,10 @@ from events.envelope import Recorded, Refused
 from events.native import is_used
 from projections.patient import PatientFile
 from projections.policy import Policy
+from services.collector import calm_collector
 from services.log import FETCHING, Outgoing, Record, full_batch
 from services.log_writing import LogWriter
 from services.projector.batch import Projecting
-from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.rebuild import Rebuilding, begin, fill, fill_in_processes, index
 from services.projector.records import Reader

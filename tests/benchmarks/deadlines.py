@@ -15,7 +15,7 @@ import orjson
 import uvloop
 
 from projections.policy import Policy
-from services.projector.collector import calm_collector
+from services.collector import calm_collector
 from services.servers import Servers
 from services.settings import Settings
 from services.tables import connected, ensure_base

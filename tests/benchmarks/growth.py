@@ -25,8 +25,8 @@ from deploy.embedded import postgres_server
 from events.catalogue import decoded
 from projections.patient import PatientFile
 from projections.policy import Policy
+from services.collector import calm_collector
 from services.projector.batch import Projecting
-from services.projector.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.records import Reader
 from services.servers import Servers

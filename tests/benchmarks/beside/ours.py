@@ -8,7 +8,7 @@ import orjson
 import uvloop
 
 from projections.policy import Policy
-from services.projector.collector import calm_collector
+from services.collector import calm_collector
 from services.projector.held import Memory
 from services.projector.records import Reader
 from services.projector.stretch import Stretching
