@@ -3,7 +3,7 @@ reason.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -11,6 +11,42 @@ SLOWEST_HEADERS = 10.0
 SLOWEST_BODY = 20.0
 MOST_HEADERS = 100
 LONGEST_HEADERS = 64 * 1024
+MOST_GATHERED = 64 * 1024
+
+
+class Gathered:
+    """A transport that sends what is written at one go as one packet, not the head of an answer and then its body: half the system
+    calls of the door, and of whoever reads it. What is more than `MOST_GATHERED` is passed on at once, so that whoever writes is
+    told to wait.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send this with what is written before the loop goes on."""
+        if not self._waiting:
+            self._loop.call_soon(self._pass_on)
+        self._waiting.append(data)
+        self._size += len(data)
+        if self._size > MOST_GATHERED:
+            self._pass_on()
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        self._pass_on()
+        self._transport.close()
+
+    def _pass_on(self) -> None:
+        if self._waiting:
+            waiting, self._waiting, self._size = self._waiting, [], 0
+            if not self._transport.is_closing():  # else whoever waited for it has gone
+                self._transport.writelines(waiting)
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -23,7 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _ended = False
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Gathered(transport, self.loop)))
         self._awaits = "headers"
         self._look()
 

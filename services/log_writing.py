@@ -140,12 +140,12 @@ class Gathering(LogWriter):
             if len(one.key or b"") + len(one.value or b"") > MAX_RECORD - OVERHEAD:
                 raise MessageSizeTooLargeError(f"a record of {len(one.value or b'')} bytes")
         waiting = [self._send(topic, one) for one in listed]
+        patience = limit or 2 * self._limit  # one batch under way, and the one it goes with
+        giving_up = asyncio.get_running_loop().call_later(patience, self._give_up, waiting)
         try:
-            async with asyncio.timeout(limit or 2 * self._limit):  # one batch under way, and the one it goes with
-                return [await one for one in waiting]
-        except TimeoutError as error:
-            raise LogUnavailable(f"Kafka at {self.servers}: not all was written in time") from error
+            return [await one for one in waiting]
         finally:
+            giving_up.cancel()
             for done in waiting:
                 if not done.done():
                     done.cancel()
@@ -157,6 +157,11 @@ class Gathering(LogWriter):
         if self._writing:
             await asyncio.wait(self._writing, timeout=2 * self._limit)
         await asyncio.gather(*(writer.close() for writer in self._through))
+
+    def _give_up(self, waiting: list[asyncio.Future[Written]]) -> None:
+        for done in waiting:
+            if not done.done():
+                done.set_exception(LogUnavailable(f"Kafka at {self.servers}: not all was written in time"))
 
     def _send(self, topic: str, one: Outgoing) -> asyncio.Future[Written]:
         number = partition_of(one.key or b"", self._partitions) if one.partition is None else one.partition
