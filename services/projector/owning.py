@@ -88,6 +88,7 @@ class Owner(ConsumerRebalanceListener):
                 except (
                     FenceLost,
                     RowsRefused,
+                    StretchLost,
                     *TRANSIENT,
                 ) as error:  # whoever is next reads on from what the tables say
                     log.warning("not written before leaving", error=type(error).__name__)

@@ -16,6 +16,7 @@ from services.health import tables_health
 from services.log import Record
 from services.projector.owning import PATIENCE, Owner, Stuck
 from services.projector.retrying import retry
+from services.projector.stretch import StretchLost
 from services.tables import TRANSIENT
 
 BEHIND: Final = 30.0
@@ -90,7 +91,7 @@ class Projector(Owner):
 
     async def _take_far(self, records: Mapping[int, Sequence[Record]]) -> None:
         async with asyncio.timeout(LONGEST):
-            await self.work.take_far(records, self.ends, self._moves)
+            await self.work.take_far(records, self.ends, self._moves, goes_on=bool(self.turns.waiting))
 
     async def _take_gathered(self, number: int) -> None:
         async with asyncio.timeout(LONGEST):
@@ -208,9 +209,10 @@ class Projector(Owner):
         self.health_url = f"http://{HOST}:{server.servers[0].sockets[0].getsockname()[1]}"
 
     async def drained(self) -> None:
-        """The batch in flight, if any, is finished."""
+        """The batch in flight, if any, is finished; a stretch is read again by whoever is next."""
         async with self._turn:
-            await self.work.landed()
+            with suppress(StretchLost):
+                await self.work.landed()
 
     async def unwell(self) -> list[str]:
         """What is wrong with this projector, in sentences; an idle log is no illness."""

@@ -5,6 +5,7 @@ DESIGN sections 4 and 5.
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -40,9 +41,20 @@ class StretchLost(RuntimeError):
     """What was gathered of a partition is used up and not in the tables: it has to be read again from where they stand."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A stretch on its way into the tables, while the next one is gathered: of which partition, and the offset after it."""
+
+    taking: asyncio.Task[None]
+    number: int
+    end: int
+
+
 class Stretching(Projecting):
     """Folds batches as they come; of a partition that is far behind, it gathers what comes, up to `LONGEST` times as many records as
     facts may be held in memory, and folds that person by person: in batches nearly everybody would be read back for each.
+
+    One stretch may be under way while the next one, of another partition, is gathered; nothing else is done before it has `landed`.
     """
 
     _has_strays = False
@@ -57,6 +69,7 @@ class Stretching(Projecting):
         self._later = Later()
         self._just_said: dict[Person, dict[str, Announced]] = {}
         self._is_interrupted = False
+        self._under_way: UnderWay | None = None
 
     # -- far behind --------------------------------------------------------------------------------------------------------
 
@@ -67,11 +80,16 @@ class Stretching(Projecting):
 
     def wanted_from(self, number: int) -> int:
         """The offset of the next record that is wanted of a partition."""
+        if self._under_way is not None and self._under_way.number == number:
+            return self._under_way.end
         some = self._gathering.get(number)
         return some.end if some is not None and some.records else self.ahead[number].next_offset
 
     def let_go(self) -> None:
-        """As of every projector; nothing is gathered any more."""
+        """As of every projector; nothing is gathered any more, and no stretch is under way."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.taking.cancel()
         for number in list(self._gathering):
             self.forget(number)
         super().let_go()
@@ -90,36 +108,58 @@ class Stretching(Projecting):
         if (some := self._gathering.pop(number, None)) is not None:
             some.close()
 
-    async def take_far(self, records: Records, ends: Mapping[int, int], step: Step) -> None:
-        """Gather records of partitions that are far behind; what reaches the end of the log, or is long enough, is taken in.
+    async def landed(self) -> None:
+        """Everything that was folded is in the tables, a stretch too. Raises `StretchLost` as well."""
+        await self._stretched()
+        await super().landed()
+
+    async def take_in(self, records: Records) -> None:
+        """As of every projector, once no stretch is under way."""
+        await self._stretched()
+        await super().take_in(records)
+
+    async def take_far(self, records: Records, ends: Mapping[int, int], step: Step, *, goes_on: bool = False) -> None:
+        """Gather records of partitions that are far behind; what reaches the end of the log, or is long enough, is taken in; where it
+        `goes_on` with other partitions, without waiting for it.
 
         It can be called again with the same records. Raises `StretchLost` as well as what `landed` raises.
         """
         for number in records:
+            self._miss_none()
             some = [record for record in records[number] if record.offset >= self.wanted_from(number)]
             if some and self._is_careful(number):
                 await self.take_in({number: some})
                 continue
             while some:
+                if self._under_way is not None and self._under_way.number == number:
+                    await self._stretched()
                 if number not in self._gathering:
-                    await self.landed()
+                    await super().landed()
                     self._memory.drop_partitions([number])
                     tidy()
                     self._gathering[number] = Gathered(min(self._memory.limit, IN_MEMORY), MOST_BYTES)
                     self._goal[number] = even(ends.get(number, 0) - some[0].offset, self._most)
                 found = self._gathering[number]
-                if found is None:
-                    raise StretchLost(f"of partition {number}")
+                assert found is not None  # noqa: S101 - it was looked for
                 room = self._goal[number] - found.records
                 found.add(some[:room])
                 some = some[room:]
                 if found.is_full:
                     found.put_aside(self._reader)
                 if found.records >= self._goal[number] or found.end >= ends.get(number, 0):
-                    await self.take_gathered(number, step)
+                    await self._set_out(number, step)
+                    if not goes_on:
+                        await self._stretched()
 
     async def take_gathered(self, number: int, step: Step) -> None:
         """Take in what is gathered of a partition. Raises as `take_far` does; those that come are shorter then."""
+        await self.landed()
+        if number in self._gathering:  # else it was under way
+            await self._set_out(number, step)
+            await self._stretched()
+
+    async def _set_out(self, number: int, step: Step) -> None:
+        """Begin to take in what is gathered of a partition, once nothing else is on its way."""
         await self.landed()
         some = self._gathering.get(number)
         if some is None:
@@ -128,6 +168,25 @@ class Stretching(Projecting):
         self._memory.drop_partitions([number])
         some.complete(self._reader)
         keep_all()
+        self._under_way = UnderWay(asyncio.create_task(self._take_along(number, some, step)), number, some.end)
+
+    def _miss_none(self) -> None:
+        """Raises `StretchLost` where what was gathered is neither there nor under way."""
+        for number, some in self._gathering.items():
+            if some is None and (self._under_way is None or self._under_way.number != number):
+                raise StretchLost(f"of partition {number}")
+
+    async def _stretched(self) -> None:
+        """The stretch that was under way is in the tables, if there was one."""
+        if (under_way := self._under_way) is None:
+            return
+        try:
+            await under_way.taking
+        finally:
+            if self._under_way is under_way:
+                self._under_way = None
+
+    async def _take_along(self, number: int, some: Gathered, step: Step) -> None:
         try:
             await self.take_stretch(number, some, step)
         except BreakerOpened:  # once it is released, what can be kept is kept, batch by batch
@@ -144,7 +203,7 @@ class Stretching(Projecting):
             raise
         finally:
             some.close()
-        del self._gathering[number]
+        self._gathering.pop(number, None)
         self._note_seconds()
         self.measures.stands(number, self.positions[number])
 
@@ -170,7 +229,8 @@ class Stretching(Projecting):
                 await self._fill_in(connection, number, some, to, count)
         except BaseException:
             step(-told)
-            self.ahead = dict(self.positions)
+            if number in self.positions:
+                self.ahead = self.ahead | {number: self.positions[number]}
             raise
         finally:
             self._has_strays, self._just_said = False, {}

@@ -81,7 +81,8 @@ async def batches(line: Line, take: Any, at_once: int = AT_ONCE, work: Stretchin
             found = await full_batch(consumer, at_once)
             far = {n: some for n, some in found.items() if work and (n in turns.reading or n in work.gathering)}
             if far and work:
-                await work.take_far(far, {part.partition: end for part, end in ends.items()}, lambda _: None)
+                until = {part.partition: end for part, end in ends.items()}
+                await work.take_far(far, until, lambda _: None, goes_on=bool(turns.waiting))
             if near := {n: some for n, some in found.items() if n not in far}:
                 await take(near)
             if found:

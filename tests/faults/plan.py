@@ -204,11 +204,13 @@ async def _in_stretches(work: Stretching, batch: dict[int, list[Record]], random
         for number, records in batch.items():
             cut, ends = random.randrange(len(records) + 1), {number: records[-1].offset + 1}
             for some in filter(None, (records[:cut], records[cut:])):
-                await _patiently(partial(work.take_far, {number: some}, ends, to_nobody))
+                goes_on = random.random() < 0.5
+                await _patiently(partial(work.take_far, {number: some}, ends, to_nobody, goes_on=goes_on))
                 if random.random() < 0.2:
                     await _patiently(work.settle)
                 if number in work.gathering and random.random() < 0.2:
                     await _patiently(partial(work.take_gathered, number, to_nobody))
+        await _patiently(work.landed)
     except StretchLost:
         await work.take(list(work.positions))
 

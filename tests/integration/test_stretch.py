@@ -4,12 +4,13 @@ import asyncio
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import asyncpg
 import pytest
 
 from services import tables_writing
-from services.log import Outgoing, end_offsets, partition_of
+from services.log import Outgoing, Record, end_offsets, partition_of
 from services.projector import app as projecting
 from services.projector import retrying, stretch, turns
 from services.projector.batch import RowsRefused
@@ -136,10 +137,6 @@ async def test_a_stretch_that_failed_for_a_moment_or_is_wanted_elsewhere_is_read
     some = [record for record in records if record.partition == number]
     again = partial(line.projecting.take_far, {number: some}, {number: some[-1].offset + 1}, to_nobody)
     honest = tables_writing.write
-
-    async def away(*args: object, **how: object) -> None:
-        raise asyncpg.ConnectionDoesNotExistError("away")
-
     monkeypatch.setattr(tables_writing, "write", away)
     with pytest.raises(asyncpg.ConnectionDoesNotExistError):
         await again()
@@ -150,6 +147,120 @@ async def test_a_stretch_that_failed_for_a_moment_or_is_wanted_elsewhere_is_read
     line.projecting.interrupt()
     with pytest.raises(StretchLost):
         await again()
+    assert await line.fetch("select 1 from parcours.timeline") == []
+
+    await line.projecting.take(range(line.partitions))
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def away(*args: object, **how: object) -> None:
+    raise asyncpg.ConnectionDoesNotExistError("away")
+
+
+def held_back(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Nothing is written before this is set."""
+    gate, honest = asyncio.Event(), tables_writing.write
+
+    async def write(*args: Any, **how: Any) -> None:
+        await gate.wait()
+        await honest(*args, **how)
+
+    monkeypatch.setattr(tables_writing, "write", write)
+    return gate
+
+
+async def by_partition(line: Line) -> dict[int, list[Record]]:
+    found: dict[int, list[Record]] = {}
+    for record in await line.records():
+        found.setdefault(record.partition, []).append(record)
+    return found
+
+
+async def test_while_one_stretch_is_written_the_next_is_gathered(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = log_of(Random(11), 200)
+    await line.publish(log)
+    (one, some), (other, more), *rest = (await by_partition(line)).items()
+    ends = {one: some[-1].offset + 1, other: more[-1].offset + 1}
+    gate = held_back(monkeypatch)
+
+    async with asyncio.timeout(5):
+        await line.projecting.take_far({one: some}, ends, to_nobody, goes_on=True)
+        await line.projecting.take_far({other: more[:-1]}, ends, to_nobody, goes_on=True)
+    assert line.projecting.wanted_from(one) == ends[one]
+    assert line.projecting.wanted_from(other) == more[-1].offset
+    assert await line.fetch("select 1 from parcours.timeline") == []
+
+    gate.set()
+    await line.projecting.take_far({one: some, other: more[-1:]}, ends, to_nobody, goes_on=True)
+    await line.projecting.landed()
+    assert [line.projecting.positions[number].next_offset for number in (one, other)] == list(ends.values())
+    for number, left in rest:
+        await line.projecting.project({number: left})
+    await line.projecting.settle()
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+@pytest.mark.parametrize("what", ["a near partition", "what is due", "more of the same"])
+async def test_nothing_else_is_done_before_a_stretch_under_way_has_landed(
+    line: Line, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    log = log_of(Random(12), 200)
+    await line.publish(log)
+    (one, some), *rest = (await by_partition(line)).items()
+    half = len(some) // 2
+    gate = held_back(monkeypatch)
+    await line.projecting.take_far({one: some[:half]}, {one: some[half].offset}, to_nobody, goes_on=True)
+    step = {
+        "a near partition": lambda: line.projecting.take_in(dict(rest)),
+        "what is due": line.projecting.settle,
+        "more of the same": lambda: line.projecting.take_far({one: some[half:]}, {one: 10**6}, to_nobody),
+    }[what]
+    waiting = asyncio.ensure_future(step())
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    assert line.projecting.positions[one].next_offset == 0
+
+    gate.set()
+    await waiting
+    assert line.projecting.positions[one].next_offset == some[half].offset
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+@pytest.mark.parametrize("how", ["let go", "interrupted", "away for a moment"])
+async def test_a_stretch_under_way_that_does_not_land_is_read_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    log = log_of(Random(13), 200)
+    await line.publish(log)
+    (one, some), (other, more), *_ = (await by_partition(line)).items()
+    ends = {one: some[-1].offset + 1, other: more[-1].offset + 1}
+    monkeypatch.setattr(stretch, "PART", 5)
+    honest, gate = tables_writing.write, held_back(monkeypatch)
+    await line.projecting.take_far({one: some}, ends, to_nobody, goes_on=True)
+    if how == "let go":
+        line.projecting.let_go()
+        assert line.projecting.gathering == {}.keys()
+        await line.projecting.landed()
+    elif how == "interrupted":
+        line.projecting.interrupt()
+        gate.set()
+        with pytest.raises(StretchLost):
+            await line.projecting.landed()
+    else:
+        monkeypatch.setattr(tables_writing, "write", away)
+        await line.projecting.take_far({other: more[:-1]}, ends, to_nobody, goes_on=True)
+        gate.set()
+        with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+            await line.projecting.landed()
+        with pytest.raises(StretchLost):
+            await line.projecting.take_far({other: more[-1:]}, ends, to_nobody, goes_on=True)
+    gate.set()
+    monkeypatch.setattr(tables_writing, "write", honest)
     assert await line.fetch("select 1 from parcours.timeline") == []
 
     await line.projecting.take(range(line.partitions))
