@@ -207,7 +207,7 @@ async def test_while_one_stretch_is_written_the_next_is_gathered(line: Line, mon
 async def test_nothing_else_is_done_before_a_stretch_under_way_has_landed(
     line: Line, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    log = log_of(Random(12), 200)
+    log = lines(*(worked(d, case=f"c{n}").named(f"{n}{d}").of(f"p{n % 9}") for n in range(40) for d in "ABA"))
     await line.publish(log)
     (one, some), *rest = (await by_partition(line)).items()
     half = len(some) // 2
@@ -246,6 +246,8 @@ async def test_a_stretch_under_way_that_does_not_land_is_read_again(
         line.projecting.let_go()
         assert line.projecting.gathering == {}.keys()
         await line.projecting.landed()
+        gate.set()
+        await asyncio.sleep(0.2)  # whoever went on would have written by now
     elif how == "interrupted":
         line.projecting.interrupt()
         gate.set()
