@@ -177,20 +177,21 @@ class Stretching(Projecting):
                 raise StretchLost(f"of partition {number}")
 
     async def _stretched(self) -> None:
-        """The stretch that was under way is in the tables, if there was one."""
-        if (under_way := self._under_way) is None:
-            return
-        try:
-            await under_way.taking
-        finally:
-            if self._under_way is under_way:
-                self._under_way = None
+        """The stretch that was under way is in the tables, if there was one. Raises `StretchLost` where one did not land before."""
+        if (under_way := self._under_way) is not None:
+            try:
+                await under_way.taking
+            finally:
+                if self._under_way is under_way:
+                    self._under_way = None
+        self._miss_none()
 
     async def _take_along(self, number: int, some: Gathered, step: Step) -> None:
         try:
             await self.take_stretch(number, some, step)
         except BreakerOpened:  # once it is released, what can be kept is kept, batch by batch
             self._careful_until[number] = some.end
+            self._gathering.pop(number, None)
             raise
         except NOT_KEPT as wrong:
             log.warning("rows refused", error=type(wrong).__name__, partition=number)
