@@ -175,7 +175,7 @@ async def by_partition(line: Line) -> dict[int, list[Record]]:
     found: dict[int, list[Record]] = {}
     for record in await line.records():
         found.setdefault(record.partition, []).append(record)
-    return found
+    return dict(sorted(found.items()))
 
 
 async def test_while_one_stretch_is_written_the_next_is_gathered(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +226,7 @@ async def test_nothing_else_is_done_before_a_stretch_under_way_has_landed(
     gate.set()
     await waiting
     assert line.projecting.positions[one].next_offset == some[half].offset
+    await line.projecting.landed()
     await by_stretches(line, 1_000)
     await same_as_fold(line, log)
     await what_was_said(line)
