@@ -14,7 +14,7 @@ LONGEST_HEADERS = 64 * 1024
 MOST_GATHERED = 64 * 1024
 
 
-class Gathered:
+class OnePacket:
     """A transport that sends what is written at one go as one packet, not the head of an answer and then its body: half the system
     calls of the door, and of whoever reads it. What is more than `MOST_GATHERED` is passed on at once, so that whoever writes is
     told to wait.
@@ -59,7 +59,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _ended = False
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(cast("asyncio.Transport", Gathered(transport, self.loop)))
+        super().connection_made(cast("asyncio.Transport", OnePacket(transport, self.loop)))
         self._awaits = "headers"
         self._look()
 
