@@ -277,6 +277,22 @@ async def test_what_was_gathered_and_cannot_be_written_is_not_said_to_be_written
     await writer.close()
 
 
+async def test_nobody_waits_for_the_log_without_a_limit(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, honest, gate = Gathering(line.kafka, line.partitions, 2), LogWriter.write_batch, asyncio.Event()
+
+    async def slow(self: LogWriter, *args: Any) -> int:
+        await gate.wait()
+        return await honest(self, *args)
+
+    monkeypatch.setattr(LogWriter, "write_batch", slow)
+    async with asyncio.timeout(3):
+        with pytest.raises(LogUnavailable, match="not all was written in time"):
+            await writer.write(line.topic, [Outgoing(b"1", b"default|p1"), Outgoing(b"2", b"default|p2")], limit=0.2)
+    gate.set()
+    assert await writer.write(line.topic, [Outgoing(b"3", b"default|p1")])  # behind it, once the log is quick again
+    await writer.close()
+
+
 async def test_kafka_away_is_503_and_nothing_is_kept_in_memory(database: str) -> None:
     writer, pool = LogWriter("127.0.0.1:1", limit=1.0), await open_pool(database, "tests")
     async with connected(database, "tests") as connection:
