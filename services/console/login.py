@@ -43,13 +43,14 @@ class Login:
 
         @routes.get("/login")
         async def login(request: Request, key: str = "", next: str = "") -> Response:  # noqa: A002 - the address says next
-            language = language_of(request)
+            wanted = _ours(next or request.session.get("next", ""))
+            language = language_of(request, wanted or "")
             async with pool.acquire() as connection:
                 shown = await view(connection, language)
                 who = await use_link(connection, key) if key else None
             if who is not None:
                 open_session(request, who)
-                return RedirectResponse(_ours(next) or f"/{language}", 303)
+                return RedirectResponse(wanted or f"/{language}", 303)
             if next:
                 request.session["next"] = next[:500]
             hint = shown.t("login_wrong" if key else "login_hint")
@@ -88,7 +89,9 @@ class Login:
 
         @routes.post("/logout")
         async def logout(request: Request) -> Response:
+            language = language_of(request)
             request.session.clear()
+            request.session["lang"] = language
             return RedirectResponse("/login", 303)
 
 

@@ -67,8 +67,11 @@ def check_form(who: Looking, given: str, role: Role = "operator") -> None:
         raise NotAllowed
 
 
-def language_of(request: Request) -> Language:
-    """The language asked for in the address, else the one last chosen, else what the browser likes, else French."""
+def language_of(request: Request, wanted: str = "") -> Language:
+    """The language of the address that is `wanted`, else the one last chosen, else what the browser likes, else French."""
+    for one in LANGUAGES:
+        if wanted.startswith(f"/{one}") and wanted[3:4] in ("", "/", "?"):
+            return one
     kept = request.scope.get("session", {}).get("lang")  # a failure outside the session has none
     if kept in LANGUAGES:
         return cast("Language", kept)

@@ -165,3 +165,35 @@ async def test_what_somebody_did_with_an_alert_can_be_changed(line: Line) -> Non
             page = (await client.get(path)).text
             assert "a slip" in page
             assert 'name="kind" value="acknowledged"' in page
+
+
+async def test_the_way_in_speaks_the_language_of_the_page_that_was_asked_for_and_leads_there(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api:
+        async with line.pool.acquire() as connection:
+            key = await create_link(connection, Visitor("Mme Lambert", "default", "reader", None))
+        english = {"accept-language": "en-GB,en;q=0.9"}
+        async with httpx2.AsyncClient(
+            base_url=api.url, trust_env=False, follow_redirects=True, headers=english
+        ) as client:
+            outside = await client.get("/login")
+            asked = await client.get("/fr/cases?department=C")
+            inside = await client.get(f"/login?key={key}")
+            left = await client.post("/logout")
+
+    assert '<html lang="en"' in outside.text
+    assert '<html lang="fr"' in asked.text
+    assert (inside.url.path, inside.url.query) == ("/fr/cases", b"department=C")
+    assert '<html lang="fr"' in left.text
+    assert left.url.path == "/login"
+
+
+async def test_an_address_that_is_no_page_of_ours_says_nothing_of_a_language(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api:
+        async with httpx2.AsyncClient(base_url=api.url, trust_env=False, headers={"accept-language": "fr"}) as client:
+            answers = [
+                await client.get(f"/login?next={wanted}") for wanted in ("//en", "/entry", "https://x/en", "/en")
+            ]
+
+    assert ['<html lang="en"' in answer.text for answer in answers] == [False, False, False, True]
