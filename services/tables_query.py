@@ -16,7 +16,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which cases are wanted. `departments` is what the asker may see; None is everything."""
+    """Which cases are wanted. `departments` is what the asker may see; None is everything. `text` begins a case's or a patient's id."""
 
     tenant: str
     state: str | None = "open"
@@ -73,7 +73,7 @@ def _asked_for(asked: Asked) -> Conditions:
             "(c.department = any(?::text[]) or c.path && ?::text[])", list(asked.departments), list(asked.departments)
         )
     if asked.text is not None:
-        found.add("(c.case_id = ? or c.patient = ?)", asked.text, asked.text)
+        found.add("(c.case_id ^@ ? or c.patient ^@ ?)", asked.text, asked.text)
     return found
 
 
@@ -179,6 +179,19 @@ async def claims(
         (page[-1]["ladder"], page[-1]["t0"], page[-1]["patient"], page[-1]["claim_id"]) if len(found) > limit else None
     )
     return [claim_told(row) for row in page], more
+
+
+async def claims_called(
+    connection: Connection, tenant: str, text: str, limit: int, departments: Sequence[str] | None = None
+) -> list[Row]:
+    """Claims whose ids begin with a text, over or not, by id."""
+    mine = None if departments is None else list(departments)
+    rows = await connection.fetch(
+        "select k.* from parcours.claim k where k.tenant = $1 and k.claim_id ^@ $2 and ($3::text[] is null or k.department = any($3))"
+        " order by k.claim_id, k.patient limit $4",
+        tenant, text, mine, limit,
+    )  # fmt: skip
+    return [claim_told(row) for row in rows]
 
 
 async def due_soon(

@@ -1,5 +1,6 @@
 """The pages that list: the morning, cases, claims, departments, small flows."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.matrix import drawing, matrix_of
 from services.sight import departments_seen
 
 MOST_UNSAID = 10_000
+FOUND = 20
 
 
 def add(routes: APIRouter, console: Console) -> None:
@@ -63,6 +65,14 @@ def _cases(routes: APIRouter, console: Console) -> None:
             key = key_of(after or None, 3 if by_age else 4, [0 if by_age else 1])
             walk = tables.cases_by_age if by_age else tables.cases_by_level
             rows, more = await walk(connection, asked, PAGE, key)
+            called, only_closed = [], False
+            if asked.text is not None and not after:
+                called = await tables.claims_called(connection, who.tenant, asked.text, FOUND, who.departments)
+                if (
+                    not rows and asked.state == "open"
+                ):  # somebody who looks for a patient finds them, whatever became of it
+                    rows, more = await walk(connection, replace(asked, state=None), PAGE, key)
+                    state, only_closed = "all", bool(rows)
 
         async def make() -> str:
             async with console.counting.acquire() as again:
@@ -74,8 +84,9 @@ def _cases(routes: APIRouter, console: Console) -> None:
             "older": older,
         }  # fmt: skip
         return console.page(
-            request, who, view, "cases", rows=rows, more=cursor_of(more), asked=asked_for, chart=chart, after=after
-        )
+            request, who, view, "cases", rows=rows, more=cursor_of(more), asked=asked_for, chart=chart, after=after,
+            called=called, only_closed=only_closed,
+        )  # fmt: skip
 
 
 def _claims(routes: APIRouter, console: Console) -> None:

@@ -72,7 +72,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "sort": ("Ordre", "Order"),
     "endured": ("le plus enduré d'abord", "most endured first"),
     "by_age": ("le plus ancien d'abord", "oldest first"),
-    "find": ("Dossier ou patient", "Case or patient"),
+    "find": ("Dossier, patient ou réclamation commençant par", "Case, patient or claim beginning with"),
+    "only_closed": (
+        "Aucun dossier ouvert ne répond à ces critères ; ceux-ci sont clos.",
+        "No open case matches; these are closed.",
+    ),
+    "called": ("Réclamations de ce nom", "Claims of that name"),
     "more": ("Page suivante", "Next page"),
     "first_page": ("Première page", "First page"),
     "no_case": ("Aucun dossier ne répond à ces critères.", "No case matches."),

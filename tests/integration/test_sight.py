@@ -10,7 +10,7 @@ import orjson
 
 from services import acting
 from services.security import Role, Visitor, create_link
-from tests.builders import DAY, MONDAY, lines, received, registered, tick, worked
+from tests.builders import DAY, MONDAY, closed, lines, received, registered, tick, worked
 from tests.integration.test_query import moved, told
 from tests.line import Line
 from tests.served import Served, served
@@ -197,3 +197,34 @@ async def test_an_address_that_is_no_page_of_ours_says_nothing_of_a_language(lin
             ]
 
     assert ['<html lang="en"' in answer.text for answer in answers] == [False, False, False, True]
+
+
+async def test_a_patient_a_case_or_a_claim_is_found_by_how_it_begins_closed_or_not(line: Line) -> None:
+    over = closed("answered", case="c-p9").of("p9", "default").on(MONDAY + DAY).named("p9-end")
+    odd = worked("A", "100%_x").of("q_7", "default").on(MONDAY).named("q-1")
+    await told(line, *BOTH, *moved("p9", "AB"), over, odd)
+    async with served(line) as api, visiting(api) as client, visiting(api, departments=["C"]) as limited:
+
+        async def found(who: httpx2.AsyncClient, text: str) -> str:
+            answer = await who.get("/en/cases", params={"find": text, "state": "open"})
+            assert answer.status_code == 200
+            return answer.text
+
+        by_patient, by_case, by_claim, one_closed, literal, nobody = [
+            await found(client, text) for text in ("p", "c-p1", "k", "p9", "100%", "1%")
+        ]
+        elsewhere = await found(limited, "k")
+        unseen = await found(limited, "p9")
+
+    assert all(f"/en/patients/{name}" in by_patient for name in ("p1", "p2"))
+    assert "/en/patients/p9" not in by_patient
+    assert "/en/patients/p1" in by_case
+    assert "/en/patients/p2" not in by_case  # the drawing below shows every open case
+    assert "Claims of that name" in by_claim
+    assert "k1" in by_claim
+    assert "No open case matches; these are closed." in one_closed
+    assert "/en/patients/p9" in one_closed
+    assert "/en/patients/q_7" in literal
+    assert "No case matches." in nobody
+    assert "Claims of that name" not in elsewhere
+    assert "/en/patients/p9" not in unseen
