@@ -152,14 +152,14 @@ def ageing(dots: Sequence[Dot], lines: Sequence[tuple[float, str]], label: str, 
             f'<line class="tick" x1="{left}" y1="{y(value):.1f}" x2="{width - RIGHT:.1f}" y2="{y(value):.1f}"/>'
         )
         parts.append(text(left - 6, y(value) + 4, f"{value:.0f} {escape(unit)}", "axis", "end"))
-    last: float | None = None
+    beside, last = 0, float("inf")
     for value, said in sorted(lines):
         parts.append(
             f'<line class="percentile" x1="{left}" y1="{y(value):.1f}" x2="{width - RIGHT:.1f}" y2="{y(value):.1f}"/>'
         )
-        place = width - RIGHT if last is None or last - y(value) > 14 else width - RIGHT - 40
+        beside = beside + 1 if last - y(value) <= 14 else 0  # each beside the ones it would cover
         last = y(value)
-        parts.append(text(place, y(value) - 3, escape(said), "percentile", "end"))
+        parts.append(text(width - RIGHT - 40 * beside, last - 3, escape(said), "percentile", "end"))
     for n, name in enumerate(names):
         x = left + step * (n + 0.5)
         parts.append(

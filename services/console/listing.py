@@ -72,7 +72,8 @@ def _cases(routes: APIRouter, console: Console) -> None:
                     not rows and asked.state == "open"
                 ):  # somebody who looks for a patient finds them, whatever became of it
                     rows, more = await walk(connection, replace(asked, state=None), PAGE, key)
-                    state, only_closed = "all", bool(rows)
+                    only_closed = bool(rows)
+                    state = "all" if only_closed else state
 
         async def make() -> str:
             async with console.counting.acquire() as again:

@@ -72,7 +72,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "sort": ("Ordre", "Order"),
     "endured": ("le plus enduré d'abord", "most endured first"),
     "by_age": ("le plus ancien d'abord", "oldest first"),
-    "find": ("Dossier, patient ou réclamation commençant par", "Case, patient or claim beginning with"),
+    "find": ("Dossier, patient ou réclamation", "Case, patient or claim"),
+    "begins": ("commençant par…", "beginning with…"),
     "only_closed": (
         "Aucun dossier ouvert ne répond à ces critères ; ceux-ci sont clos.",
         "No open case matches; these are closed.",

@@ -218,8 +218,8 @@ async def test_a_patient_a_case_or_a_claim_is_found_by_how_it_begins_closed_or_n
 
     assert all(f"/en/patients/{name}" in by_patient for name in ("p1", "p2"))
     assert "/en/patients/p9" not in by_patient
-    assert "/en/patients/p1" in by_case
-    assert "/en/patients/p2" not in by_case  # the drawing below shows every open case
+    assert "/en/cases/c-p1" in by_case
+    assert "/en/cases/c-p2" not in by_case
     assert "Claims of that name" in by_claim
     assert "k1" in by_claim
     assert "No open case matches; these are closed." in one_closed
