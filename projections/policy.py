@@ -1,5 +1,6 @@
 """The one document that holds every parameter of DOMAIN, and the jurisdictions in force."""
 
+from datetime import tzinfo
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -81,6 +82,11 @@ class Policy(BaseModel):
     def known(self) -> dict[str, Jurisdiction]:
         """Every jurisdiction in force under this policy, by id."""
         return shipped() | {document.id: document.jurisdiction() for document in self.jurisdictions}
+
+    @cached_property
+    def zones(self) -> dict[str, tzinfo]:
+        """Where the days of each jurisdiction begin and end."""
+        return {name: law.calendar.tz for name, law in self.known.items()}
 
     @property
     def home(self) -> Jurisdiction:

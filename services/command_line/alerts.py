@@ -30,6 +30,7 @@ from services.command_line.showing import (
     run,
     said,
 )
+from services.command_line.times import times_of
 from services.console.texts import state_said
 from services.log_writing import LogWriter
 from services.tables import Connection, connected
@@ -145,12 +146,15 @@ def show(
     if as_json:
         print_json(one)
         return
+    times = times_of(found, SPOKEN == "fr")
+    shown = one | {key: times.moment(one[key]) for key in ("opened_at", "raised_at", "said_at")}
     print_table(
-        name, ("", ""), [(*heads(key), value) for key, value in one.items() if not isinstance(value, list | dict)]
+        name, ("", ""), [(*heads(key), value) for key, value in shown.items() if not isinstance(value, list | dict)]
     )
     print_table(said("Why", "Pourquoi"), ("",), [(reason[f"text_{SPOKEN}"],) for reason in one["reasons"]])
+    told_acts = [act | {key: times.moment(act[key]) for key in ("at", "until")} for act in acts]
     print_table(
-        said("Acts", "Actes"), heads("kind", "at", "by", "until", "reason"), [tuple(act.values()) for act in acts]
+        said("Acts", "Actes"), heads("kind", "at", "by", "until", "reason"), [tuple(act.values()) for act in told_acts]
     )
     print_table(
         said("Deliveries", "Envois"),

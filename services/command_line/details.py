@@ -1,7 +1,6 @@
 """summary, case, claim: one thing in full, for people and for programs."""
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +27,8 @@ from services.command_line.showing import (
     run,
     said,
 )  # fmt: skip
-from services.console.texts import Language, fact_said, state_said
+from services.command_line.times import Times, times_of
+from services.console.texts import fact_said, state_said
 from services.files import case_told, claim_told, files_of
 from services.tables import connected
 
@@ -111,6 +111,7 @@ def summary(
     if as_json:
         print_json(told)
         return
+    told = told | {"watermark": times_of(found, language).moment(told["watermark"])}
     rows = [(FIGURES[name][language], value) for name, value in told.items() if not isinstance(value, dict)]
     rows += [(f"{name} {LEVELS[name][language]}", value) for name, value in told["levels"].items()]
     rows += [(CLAIMS[name][language], value) for name, value in told["claims"].items()]
@@ -118,10 +119,9 @@ def summary(
 
 
 def _files(
-    home: Path | None, rows_of: RowsOf, whose: tuple[str | None, str | None, str], as_of: str | None, occurred_by: str | None
+    found: dict[str, Any], rows_of: RowsOf, whose: tuple[str | None, str | None, str], as_of: str | None, occurred_by: str | None
 ) -> list[PatientFile]:  # fmt: skip
     """The files of the patients who have a case or a claim of that name, as they were or are."""
-    _, found = here(home)
     at, by = at_instant("--as-of", as_of), at_instant("--occurred-by", occurred_by)
 
     async def read() -> list[PatientFile]:
@@ -153,21 +153,22 @@ def case(
 
     Example: parcours case c-12 --as-of 2026-03-03T00:00:00Z
     """
-    chosen(lang)
-    files = _files(home, reading.patients_with_case, (tenant, patient, name), as_of, occurred_by)
+    language = chosen(lang)
+    _, found = here(home)
+    files = _files(found, reading.patients_with_case, (tenant, patient, name), as_of, occurred_by)
     told = [case_told(file, name) for file in files if name in file.cases]
     if not told:
         raise _unknown("case", "aucun dossier", name, patient, as_of)
     if as_json:
         print_json(told)
         return
+    times = times_of(found, language)
     for one in told:
-        show_case(one, lang)
+        show_case(one, language, times)
 
 
-def show_case(one: Row, lang: str) -> None:
+def show_case(one: Row, language: int, times: Times) -> None:
     """A case for people."""
-    language = chosen(lang)
     title = f"Case {one['case']} of patient {one['patient']}", f"Dossier {one['case']} du patient {one['patient']}"
     names = (
         ("path", "level", "unplanned moves", "returns", "visits in which nothing was achieved", "cold redirects", "state",
@@ -178,14 +179,14 @@ def show_case(one: Row, lang: str) -> None:
     state = (("closed", "clos"), ("open", "ouvert"))[one["state"] == "open"][language]
     told = (
         arrows(one["path"]), f"{one['level']} {LEVELS[one['level']][language]}" if one["level"] else "–", one["hops"],
-        one["returns"], one["sterile"], one["carried"], state, one["department"], one["substantive_answer_at"] or "–",
+        one["returns"], one["sterile"], one["carried"], state, one["department"], times.moment(one["substantive_answer_at"]),
     )  # fmt: skip
     print_table(f"{title[language]} ({one['tenant']})", ("", ""), list(zip(names, told, strict=True)))
-    spoken: Language = "fr" if language else "en"
-    visits = [(v["department"], v["since"], NO_YES[bool(v["planned"])][language]) for v in one["visits"]]
+    visits = [(v["department"], times.moment(v["since"]), NO_YES[bool(v["planned"])][language]) for v in one["visits"]]
     print_table(("Visits", "Visites")[language], VISIT[language], visits)
     clocks = [
-        (k["claim"], CLOCKS[c["clock"]][language], c["instance"], state_said(spoken, c["state"]), c["due_at"], c["met_at"])
+        (k["claim"], CLOCKS[c["clock"]][language], c["instance"], state_said(times.language, c["state"]),
+         times.deadline(c["due_at"], k["jurisdiction"]), times.moment(c["met_at"]))
         for k in one["claims"] for c in k["clocks"]
     ]  # fmt: skip
     if clocks:
@@ -193,11 +194,13 @@ def show_case(one: Row, lang: str) -> None:
     if one["findings"]:
         rows = [
             (TITLES[f["kind"]][language], f["level"], SEVERITIES[severity(f["kind"], f["level"])][language],
-             NO_YES[bool(f["open"])][language], f["opened_at"])
+             NO_YES[bool(f["open"])][language], times.moment(f["opened_at"]))
             for f in one["findings"]
         ]  # fmt: skip
         print_table(("Findings", "Constats")[language], FINDING[language], rows)
-    timeline = [(t["occurred_at"], fact_said(spoken, t["type"]), t["department"]) for t in one["timeline"]]
+    timeline = [
+        (times.moment(t["occurred_at"]), fact_said(times.language, t["type"]), t["department"]) for t in one["timeline"]
+    ]
     print_table(("Timeline", "Chronologie")[language], FACT[language], timeline)
 
 
@@ -217,20 +220,21 @@ def claim(
     Example: parcours claim k-7 --lang fr
     """
     language = chosen(lang)
-    files = _files(home, reading.patients_with_claim, (tenant, patient, name), as_of, occurred_by)
+    _, found = here(home)
+    files = _files(found, reading.patients_with_claim, (tenant, patient, name), as_of, occurred_by)
     told = [claim_told(file, name) for file in files if name in file.claims and file.claims[name].has_begun]
     if not told:
         raise _unknown("claim", "aucune réclamation", name, patient, as_of)
     if as_json:
         print_json(told)
         return
+    times = times_of(found, language)
     for one in told:
-        show_claim(one, lang, language)
+        show_claim(one, language, times)
 
 
-def show_claim(one: Row, lang: str, language: int) -> None:
+def show_claim(one: Row, language: int, times: Times) -> None:
     """A claim for people."""
-    spoken: Language = "fr" if language else "en"
     heads = (
         ("clock", "nr", "state", "started", "due", "met"), ("délai", "n°", "état", "départ", "échéance", "fait"),
     )[language]  # fmt: skip
@@ -238,10 +242,10 @@ def show_claim(one: Row, lang: str, language: int) -> None:
         (
             CLOCKS[c["clock"]][language],
             c["instance"],
-            state_said(spoken, c["state"]),
-            c["started_at"],
-            c["due_at"],
-            c["met_at"],
+            state_said(times.language, c["state"]),
+            times.moment(c["started_at"]),
+            times.deadline(c["due_at"], one["jurisdiction"]),
+            times.moment(c["met_at"]),
         )
         for c in one["clocks"]
     ]
@@ -258,5 +262,7 @@ def show_claim(one: Row, lang: str, language: int) -> None:
     )  # fmt: skip
     for line in one["explanation"]:
         out.print(
-            f"· {line[f'text_{lang}']}" + (f"  [{line['fact']}]" if line["fact"] else ""), markup=False, highlight=False
+            f"· {line[f'text_{times.language}']}" + (f"  [{line['fact']}]" if line["fact"] else ""),
+            markup=False,
+            highlight=False,
         )

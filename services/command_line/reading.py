@@ -10,7 +10,6 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from projections.policy import Policy
 from projections.rows import Row
 from projections.words import CLOCKS, LADDER, LEVELS
 from services import reading
@@ -32,7 +31,8 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
-from services.tables import active_generation, connected
+from services.command_line.times import Times, times_of
+from services.tables import connected
 
 MOST_ROWS = 200
 
@@ -176,10 +176,14 @@ def claims(
         if as_json:
             print_json(rows)
         else:
-            show_claims(rows, lang, overdue=overdue)
+            show_claims(rows, times_of(found, language), overdue=overdue)
         return
     if within is not None:
-        show_owed(run(_owed(str(found["postgres"]), tenant, within)), language, as_json=as_json)
+        owed = run(_owed(str(found["postgres"]), tenant, within))
+        if as_json:
+            print_json(owed)
+        else:
+            show_owed(owed, language, times_of(found, language))
         return
 
     async def read() -> list[Row]:
@@ -190,7 +194,7 @@ def claims(
     if as_json:
         print_json(listed)
         return
-    show_claims(listed, lang, overdue=overdue)
+    show_claims(listed, times_of(found, language), overdue=overdue)
 
 
 def duration(text: str) -> timedelta:
@@ -206,18 +210,15 @@ async def _owed(url: str, tenant: str | None, within: timedelta | None) -> list[
         return await reading.owed(connection, tenant, within)
 
 
-def show_owed(rows: list[Row], language: int, *, as_json: bool) -> None:
+def show_owed(rows: list[Row], language: int, times: Times) -> None:
     """What is owed soon, by what the patient has endured."""
-    if as_json:
-        print_json(rows)
-        return
     heads = (
         ("step", "patient", "claim", "owed", "due", "used", "chases", "department"),
         ("échelon", "patient", "réclamation", "dû", "échéance", "utilisé", "relances", "service"),
     )[language]
     told = [
-        (r["ladder"], r["patient"], r["claim"], CLOCKS[r["clock"]][language], r["due_at"][:16].replace("T", " "), f"{r['used']:.0%}",
-         r["chases"], r["department"])
+        (r["ladder"], r["patient"], r["claim"], CLOCKS[r["clock"]][language], times.deadline(r["due_at"], r["jurisdiction"]),
+         f"{r['used']:.0%}", r["chases"], r["department"])
         for r in rows[:MOST_ROWS]
     ]  # fmt: skip
     print_table(("Due soon", "Bientôt dû")[language], heads, told)
@@ -237,16 +238,8 @@ def calendar(
     language = chosen(lang)
     _, found = here(home)
     rows = run(_owed(str(found["postgres"]), tenant, None))
-    to.write_bytes(calendar_of(rows, run(_zones(str(found["postgres"]))), language))
+    to.write_bytes(calendar_of(rows, times_of(found, language).zones, language))
     out.print(f"{to}: {len(rows)}", markup=False)
-
-
-async def _zones(url: str) -> dict[str, tzinfo]:
-    """Where each jurisdiction's days begin and end."""
-    async with connected(url, "calendar") as connection:
-        active = await active_generation(connection)
-    known = (active.policy if active else Policy()).known
-    return {name: law.calendar.tz for name, law in known.items()}
 
 
 def calendar_of(rows: list[Row], zones: Mapping[str, tzinfo], language: int) -> bytes:
@@ -271,26 +264,23 @@ def calendar_of(rows: list[Row], zones: Mapping[str, tzinfo], language: int) -> 
     return bytes(found.to_ical())
 
 
-def show_claims(listed: list[Row], lang: str, *, overdue: bool) -> None:
+def show_claims(listed: list[Row], times: Times, *, overdue: bool) -> None:
     """Claims for people."""
-    language = chosen(lang)
+    lang, language = times.language, chosen(times.language)
     stories = [
         (
             row["ladder"],
             f"{row['patient']}\n{row['claim']}",
-            "\n".join(
-                [
-                    LADDER[row["ladder"]][language],
-                    *_why(row, lang),
-                    (f"answer due {(row['due_at'] or '')[:10]}", f"réponse due le {(row['due_at'] or '')[:10]}")[
-                        language
-                    ]
-                    + (f" · {row['department']}" if row["department"] else ""),
-                ]
-            ),
+            "\n".join([LADDER[row["ladder"]][language], *_why(row, lang), _due(row, times)]),
         )
         for row in listed[:MOST_ROWS]
     ]
     title = (("Claims", "Réclamations"), ("Unanswered claims", "Réclamations sans réponse"))[overdue][language]
     print_stories(title, stories, language)
     _more(len(listed), language)
+
+
+def _due(row: Row, times: Times) -> str:
+    due = {"en": "answer due", "fr": "réponse due le"}[times.language]
+    told = [f"{due} {times.deadline(row['due_at'], row['jurisdiction'])}"] if row["due_at"] else []
+    return " · ".join([*told, *([row["department"]] if row["department"] else [])])

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from events.times import instant as read_instant
+from projections.policy import Policy
 from services import tables_query as tables
 from services import tables_system
 from services.bells import Bells
@@ -91,8 +92,9 @@ class Console:
     async def view(self, connection: Connection, language: Language) -> View:
         """How things are said: in which language and zone, as of when."""
         generation = await active_generation(connection)
-        zone = generation.policy.home.calendar.tz if generation else UTC
-        return View(language, zone, await tables.watermark(connection) or datetime.now(UTC))
+        policy = generation.policy if generation else Policy()
+        now = await tables.watermark(connection) or datetime.now(UTC)
+        return View(language, policy.home.calendar.tz, now, policy.zones)
 
     def page(
         self, request: Request, who: Looking | None, view: View, name: str, /, status: int = 200, **more: Any

@@ -1,7 +1,7 @@
 """What stands on each page: from the tables and the folds to what a template shows."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import quote
@@ -30,11 +30,12 @@ BADGES = {"B1": "low", "B2": "medium", "B3": "high", "B4": "critical", "U3": "me
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How things are said to this person: language, zone, and what the tables know up to."""
+    """How things are said to this person: language, zone, what the tables know up to, and where each jurisdiction's days end."""
 
     language: Language
     zone: tzinfo
     now: datetime
+    zones: Mapping[str, tzinfo] = field(default_factory=dict)
 
     def t(self, key: str, **values: object) -> str:
         return texts.text(self.language, key, **values)
@@ -49,8 +50,8 @@ class View:
     def moment(self, at: datetime | str | None) -> str:
         return texts.moment(self.language, instant(at), self.zone)
 
-    def deadline(self, at: datetime | str | None) -> str:
-        return texts.deadline(self.language, instant(at), self.zone)
+    def deadline(self, at: datetime | str | None, jurisdiction: str) -> str:
+        return texts.deadline(self.language, instant(at), self.zones.get(jurisdiction, self.zone))
 
     def age(self, since: datetime | str | None) -> str:
         return texts.age(self.language, instant(since), self.now)
@@ -167,7 +168,7 @@ def marks_of(file: PatientFile, name: str, view: View, known: set[str] | None = 
                     clock.due_at,
                     _stood(case, clock.due_at),
                     "due",
-                    f"{view.deadline(clock.due_at)} · {view.clock(clock.name)}",
+                    f"{view.deadline(clock.due_at, claim.jurisdiction.id)} · {view.clock(clock.name)}",
                 )
                 for clock in claim.clocks
                 if clock.name in ("answer", "final") and clock.state != "cancelled"

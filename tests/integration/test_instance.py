@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -152,7 +153,16 @@ def test_a_claim_is_explained_line_by_line(person: Person, tmp_path: Path) -> No
     told = person.says("claim", "k77", "--lang", "fr")
 
     assert "échéance" in told
-    assert person.reads("claim", "k77", "--json")[0]["elapsed"]["working_days"] > 50
+    (claim,) = person.reads("claim", "k77", "--json")
+    assert claim["elapsed"]["working_days"] > 50
+    assert claim["clocks"][0]["started_at"] == "2026-03-02T09:00:00Z"
+    assert not re.search(r"\d{4}-\d\d-\d\d", told)
+    overdue = person.says("claims", "--tenant", "south", "--overdue", "--lang", "fr")
+    assert "réponse due le" in overdue
+    assert not re.search(r"\d{4}-\d\d-\d\d", overdue)
+    (finding, *_) = person.reads("alerts", "list", "--tenant", "south", "--json")
+    one_alert = person.says("alerts", "show", finding["alert"], "--tenant", "south")
+    assert not re.search(r"\d\dT?\d\d:\d\d:\d\d", one_alert)
 
 
 def test_as_of_shows_what_was_known_then(person: Person, tmp_path: Path) -> None:
