@@ -4,6 +4,7 @@ from inspect import cleandoc
 from typing import Any
 
 import typer
+from typer import rich_utils
 
 from services.command_line.french_words import WORDS
 
@@ -15,6 +16,22 @@ def help_said(text: str) -> str:
     """A text of the help in French. Raises `KeyError` for one that nobody has put into French."""
     what, marked, example = cleandoc(text).partition(EXAMPLE[0])
     return (WORDS | SHOW_HELP)[what] + (EXAMPLE[1] + example if marked else "")
+
+
+PANELS = {
+    "DEFAULT_STRING": "[par défaut : {}]",
+    "REQUIRED_LONG_STRING": "[obligatoire]",
+    "ERRORS_PANEL_TITLE": "Erreur",
+    "ABORTED_TEXT": "Interrompu.",
+    "RICH_HELP": "Aide : [blue]{command_path} {help_option}[/]",
+}
+"""What Typer itself writes around the help and around errors; the sentence of a wrong option stays in its English."""
+
+
+def panels_into_french() -> None:
+    """The words around every command's help."""
+    for name, text in PANELS.items():
+        setattr(rich_utils, name, text)
 
 
 def into_french(command: Any) -> None:

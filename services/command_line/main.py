@@ -20,7 +20,7 @@ from services.command_line import (
     subscriptions,
     tokens,
 )
-from services.command_line.french import into_french
+from services.command_line.french import into_french, panels_into_french
 from services.command_line.showing import SPOKEN
 
 app = typer.Typer(
@@ -57,6 +57,7 @@ def run() -> None:
     command = typer.main.get_command(app)
     if SPOKEN == "fr":
         into_french(command)
+        panels_into_french()
     command()
 
 

@@ -79,3 +79,16 @@ def test_the_doctor_and_the_help_speak_french() -> None:
     assert "rien ne tourne dans /nowhere : parcours up" in looked.stdout
     assert "Ne plus laisser entrer un jeton (dans les cinq secondes)." in told.stdout
     assert "Commandes" in told.stdout
+
+
+def test_what_surrounds_the_help_and_an_error_is_in_the_language_of_the_session() -> None:
+    helped, wrong = spoken("case", "--help", PARCOURS_LANG="fr"), spoken("case", PARCOURS_LANG="fr")
+    english = spoken("case", "--help")
+
+    assert "[obligatoire]" in helped.stdout
+    assert "[par défaut : fr]" in helped.stdout
+    assert "Erreur" in wrong.stderr
+    assert "Aide : " in wrong.stderr
+    assert wrong.returncode == 2
+    assert "[required]" in english.stdout
+    assert "[default: en]" in english.stdout
