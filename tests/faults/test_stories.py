@@ -13,7 +13,7 @@ from services.settings import EVENTS
 from services.tables import TRANSIENT, TablesUnavailable, connected
 from tests.builders import lines, worked
 from tests.faults.stories import Story
-from tests.faults.world import world
+from tests.faults.world import World, world
 
 SERVICES = {"clock", "intake", "notifier", "projector-1", "projector-2"}
 BEGINNING = datetime(2020, 1, 6, 9, tzinfo=UTC).timestamp()
@@ -33,12 +33,12 @@ async def test_no_service_ends_when_the_database_is_killed_and_comes_back_and_al
     tmp_path: Path,
 ) -> None:
     async with world(tmp_path, BEGINNING) as one:
-        await _all_beat(one.database)
+        await _all_beat(one)
         assert one.servers.postgres is not None
         one.servers.postgres.kill()
         await asyncio.sleep(1.0)
         await one.revive()
-        await _all_beat(one.database)
+        await _all_beat(one)
 
         assert [name for name, service in one.services.items() if service.ends] == []
 
@@ -83,18 +83,19 @@ async def _until_said(url: str, *, raised: bool) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _all_beat(url: str) -> None:
+async def _all_beat(one: World) -> None:
     """Wait until every service has said, from now on, that it lives."""
     since, silent = datetime.now(UTC), SERVICES
     try:
         async with asyncio.timeout(40):
             while silent:
                 with suppress(TablesUnavailable, *TRANSIENT):
-                    async with connected(url, "faults") as connection:
+                    async with connected(one.database, "faults") as connection:
                         found = await connection.fetch(
                             "select service from parcours.heartbeat where beat_at > $1", since
                         )
                     silent = SERVICES - {row["service"] for row in found}
                 await asyncio.sleep(0.2)
     except TimeoutError:
-        pytest.fail(f"not a word for forty seconds from {sorted(silent)}")
+        told = {name: (one.services[name].ends, one.services[name].log.read_text()[-2_000:]) for name in sorted(silent)}
+        pytest.fail(f"not a word for forty seconds from {told}")
