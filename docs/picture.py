@@ -12,11 +12,11 @@ from projections.policy import Policy
 from projections.rows import Log, case_row, claim_row, finding_row
 from projections.saying import reason_rows
 from services.command_line import reading
-from services.command_line.times import Times
+from services.console.pages import View
 from services.console.texts import Language
 from services.demo.playing import facts
 
-POLICY = Policy()
+POLICY, NOW = Policy(), datetime(2026, 11, 22, 18, tzinfo=UTC)
 FORMAT = """<svg role="img" viewBox="0 0 {terminal_width} {terminal_height}" xmlns="http://www.w3.org/2000/svg"><title>make demo</title>
 <style>.{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px; line-height: {line_height}px; }} {styles}</style>
 <rect width="{terminal_width}" height="{terminal_height}" rx="8" fill="#14181e"/><defs>{lines}</defs>
@@ -27,7 +27,7 @@ FORMAT = """<svg role="img" viewBox="0 0 {terminal_width} {terminal_height}" xml
 def draw(lang: Language, to: Path) -> None:
     """One picture, in one language."""
     log = Log(POLICY)
-    for raw in facts(datetime(2026, 11, 22, 18, tzinfo=UTC)):
+    for raw in facts(NOW):
         log.add(decoded(raw))
     cases, patients, claims = [], [], []
     for file in log.files()[0]:
@@ -54,7 +54,7 @@ def draw(lang: Language, to: Path) -> None:
     cases.sort(key=lambda row: str(row["level"]), reverse=True)
     claims.sort(key=lambda row: str(row["ladder"]), reverse=True)
     reading.show_bounced(cases[:2], patients[:1], lang)
-    reading.show_claims(claims[:1], Times(lang, POLICY.home.calendar.tz, POLICY.zones), overdue=True)
+    reading.show_claims(claims[:1], View(lang, POLICY.home.calendar.tz, NOW, POLICY.zones), overdue=True)
     to.write_text(reading.out.export_svg(title="make demo", code_format=FORMAT), encoding="utf-8")
 
 

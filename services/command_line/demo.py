@@ -12,7 +12,7 @@ from services.command_line.facts import send
 from services.command_line.instance import console_link
 from services.command_line.reading import show_bounced, show_claims
 from services.command_line.showing import SPOKEN, Home, Lang, chosen, err, out, plainly, run
-from services.command_line.times import house_times
+from services.console.pages import view_of
 from services.demo.playing import WEEKS, facts
 from services.demo.stories import HOSPITAL
 from services.instance import Instance, Options, running
@@ -88,7 +88,7 @@ async def _show(instance: Instance, lang: str) -> None:
         patients = await reading.bounced_patients(connection, HOSPITAL)
         claims = await reading.claims(connection, HOSPITAL, overdue=True)
         told = await reading.summary(connection, HOSPITAL)
-        times = await house_times(connection, ("en", "fr").index(lang))
+        times = await view_of(connection, "fr" if lang == "fr" else "en")
     show_bounced(cases, patients, lang)
     show_claims(claims, times, overdue=True)
     facts_told, cases_told, bounced, overdue = (

@@ -27,7 +27,8 @@ from services.command_line.showing import (
     run,
     said,
 )  # fmt: skip
-from services.command_line.times import Times, times_of
+from services.command_line.times import times_of
+from services.console.pages import View
 from services.console.texts import fact_said, state_said
 from services.files import case_told, claim_told, files_of
 from services.tables import connected
@@ -167,7 +168,7 @@ def case(
         show_case(one, language, times)
 
 
-def show_case(one: Row, language: int, times: Times) -> None:
+def show_case(one: Row, language: int, times: View) -> None:
     """A case for people."""
     title = f"Case {one['case']} of patient {one['patient']}", f"Dossier {one['case']} du patient {one['patient']}"
     names = (
@@ -233,7 +234,7 @@ def claim(
         show_claim(one, language, times)
 
 
-def show_claim(one: Row, language: int, times: Times) -> None:
+def show_claim(one: Row, language: int, times: View) -> None:
     """A claim for people."""
     heads = (
         ("clock", "nr", "state", "started", "due", "met"), ("délai", "n°", "état", "départ", "échéance", "fait"),

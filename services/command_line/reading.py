@@ -31,7 +31,8 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
-from services.command_line.times import Times, times_of
+from services.command_line.times import times_of
+from services.console.pages import View
 from services.tables import connected
 
 MOST_ROWS = 200
@@ -210,7 +211,7 @@ async def _owed(url: str, tenant: str | None, within: timedelta | None) -> list[
         return await reading.owed(connection, tenant, within)
 
 
-def show_owed(rows: list[Row], language: int, times: Times) -> None:
+def show_owed(rows: list[Row], language: int, times: View) -> None:
     """What is owed soon, by what the patient has endured."""
     heads = (
         ("step", "patient", "claim", "owed", "due", "used", "chases", "department"),
@@ -264,7 +265,7 @@ def calendar_of(rows: list[Row], zones: Mapping[str, tzinfo], language: int) -> 
     return bytes(found.to_ical())
 
 
-def show_claims(listed: list[Row], times: Times, *, overdue: bool) -> None:
+def show_claims(listed: list[Row], times: View, *, overdue: bool) -> None:
     """Claims for people."""
     lang, language = times.language, chosen(times.language)
     stories = [
@@ -280,7 +281,7 @@ def show_claims(listed: list[Row], times: Times, *, overdue: bool) -> None:
     _more(len(listed), language)
 
 
-def _due(row: Row, times: Times) -> str:
+def _due(row: Row, times: View) -> str:
     due = {"en": "answer due", "fr": "réponse due le"}[times.language]
     told = [f"{due} {times.deadline(row['due_at'], row['jurisdiction'])}"] if row["due_at"] else []
     return " · ".join([*told, *([row["department"]] if row["department"] else [])])

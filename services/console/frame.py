@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -14,16 +14,14 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from events.times import instant as read_instant
-from projections.policy import Policy
-from services import tables_query as tables
 from services import tables_system
 from services.bells import Bells
-from services.console.pages import View
+from services.console.pages import View, view_of
 from services.console.texts import LANGUAGES, Language
 from services.console.visits import Looking, Missing, looking
 from services.kept import Kept
 from services.log_writing import LogWriter
-from services.tables import Connection, Pool, active_generation
+from services.tables import Connection, Pool
 
 PAGE = 50
 POLICY = (
@@ -91,10 +89,7 @@ class Console:
 
     async def view(self, connection: Connection, language: Language) -> View:
         """How things are said: in which language and zone, as of when."""
-        generation = await active_generation(connection)
-        policy = generation.policy if generation else Policy()
-        now = await tables.watermark(connection) or datetime.now(UTC)
-        return View(language, policy.home.calendar.tz, now, policy.zones)
+        return await view_of(connection, language)
 
     def page(
         self, request: Request, who: Looking | None, view: View, name: str, /, status: int = 200, **more: Any

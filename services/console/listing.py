@@ -68,9 +68,8 @@ def _cases(routes: APIRouter, console: Console) -> None:
             called, only_closed = [], False
             if asked.text is not None and not after:
                 called = await tables.claims_called(connection, who.tenant, asked.text, FOUND, who.departments)
-                if (
-                    not rows and asked.state == "open"
-                ):  # somebody who looks for a patient finds them, whatever became of it
+                # somebody who looks for a patient finds them, whatever became of it
+                if not rows and asked.state == "open":
                     rows, more = await walk(connection, replace(asked, state=None), PAGE, key)
                     only_closed = bool(rows)
                     state = "all" if only_closed else state

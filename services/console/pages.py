@@ -10,6 +10,7 @@ from events.envelope import Recorded
 from projections.findings import Finding, findings
 from projections.path import Case
 from projections.patient import PatientFile
+from projections.policy import Policy
 from projections.rows import Row, case_row, finding_row
 from projections.saying import reason_rows
 from projections.words import CLOCKS, LADDER, LEVELS, TITLES, reasons
@@ -18,7 +19,7 @@ from services import tables_query as tables
 from services.console import charts, texts
 from services.console.texts import Language
 from services.files import concerns
-from services.tables import Connection
+from services.tables import Connection, active_generation
 from services.tables_alerts import alert_state
 
 STOPPED = timedelta(days=14)
@@ -93,6 +94,14 @@ class View:
     def url(self, *parts: str) -> str:
         """An address of the console; every part of an id is quoted."""
         return "/" + "/".join([self.language, *(quote(part, safe="") for part in parts)])
+
+
+async def view_of(connection: Connection, language: Language) -> View:
+    """How this house says things: in which zone, as of when."""
+    generation = await active_generation(connection)
+    policy = generation.policy if generation else Policy()
+    now = await tables.watermark(connection) or datetime.now(UTC)
+    return View(language, policy.home.calendar.tz, now, policy.zones)
 
 
 def instant(at: datetime | str | None) -> datetime | None:

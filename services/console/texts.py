@@ -1,6 +1,6 @@
 """Every word of the console, in French and English; dates and numbers as each language writes them."""
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from typing import Literal
 
 from babel.dates import format_date, format_datetime
@@ -354,11 +354,10 @@ def moment(language: Language, at: datetime | None, zone: tzinfo) -> str:
 
 
 def deadline(language: Language, at: datetime | None, zone: tzinfo) -> str:
-    """A deadline at a local midnight is the end of the day before."""
-    if at is None:
-        return "–"
-    local = at.astimezone(zone)
-    return day(language, at - timedelta(seconds=1) if local.hour == local.minute == 0 else at, zone)
+    """A deadline at a local midnight is the end of the day before; any other has its time of day."""
+    if at is None or at.astimezone(zone).time() != time():
+        return moment(language, at, zone)
+    return day(language, at - timedelta(seconds=1), zone)
 
 
 def age(language: Language, since: datetime | None, now: datetime) -> str:
