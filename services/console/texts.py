@@ -350,7 +350,12 @@ def day(language: Language, at: datetime | None, zone: tzinfo) -> str:
 
 
 def moment(language: Language, at: datetime | None, zone: tzinfo) -> str:
-    return "–" if at is None else format_datetime(at.astimezone(zone), "d MMM y, HH:mm", locale=LOCALES[language])
+    """A day and a time of day; said to be UTC where the policy names no place with clocks of its own."""
+    if at is None:
+        return "–"
+    local = at.astimezone(zone)
+    said = format_datetime(local, "d MMM y, HH:mm", locale=LOCALES[language])
+    return f"{said} UTC" if local.tzname() == "UTC" else said
 
 
 def deadline(language: Language, at: datetime | None, zone: tzinfo) -> str:

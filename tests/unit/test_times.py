@@ -21,6 +21,8 @@ def test_a_deadline_at_midnight_is_the_day_that_ends_with_it() -> None:
     assert french.deadline("2026-03-30T22:00:00Z", "of nobody") == "30 mars 2026"
     assert french.deadline(None, "fr-csp") == "–"
     assert french.moment("2026-03-02T09:00:00Z") == "2 mars 2026, 10:00"
+    assert View("fr", UTC, NOW).moment("2026-03-02T09:00:00Z") == "2 mars 2026, 09:00 UTC"
+    assert View("en", Policy().home.calendar.tz, NOW).moment("2026-03-02T09:00:00Z") == "2 Mar 2026, 09:00 UTC"
 
 
 def test_every_jurisdiction_of_a_policy_has_its_zone() -> None:
