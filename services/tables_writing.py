@@ -1,11 +1,11 @@
 """What a batch found, written in its transaction: what is new by COPY, the rest set by set. DESIGN section 4."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import asyncpg
 
 from services import tables_people as people
-from services.projector.changes import Changes, Row
+from services.projector.changes import Changes, Row, Rows
 from services.projector.encoding import HEAD, TAIL, encoded
 from services.tables import Connection
 from services.tables_shapes import ANNOUNCED, CASE, CLAIM, CONTACT, FINDING, OUTBOX, PATIENT, TIMELINE, Table
@@ -50,14 +50,24 @@ async def write(connection: Connection, schema: str, changes: Changes, *, doubti
         (FINDING, changes.findings),
         (CONTACT, changes.contacts),
     ):
-        if doubting or len(rows.new) + len(rows.known) <= FEW:
-            await _put(connection, schema, table, [*rows.new, *rows.known])
-            continue
-        if rows.new:
-            await _copy(connection, f"{schema}.{table.name}", table, rows.new)
-        await _put(connection, schema, table, rows.known)
+        await _put_rows(connection, schema, table, rows, doubting=doubting)
     await _write_rare(connection, schema, changes)
-    await _write_said(connection, changes)
+    await _put_rows(
+        connection, "parcours", ANNOUNCED, _last_said(changes.announced), doubting=doubting,
+        raised_at="coalesce(excluded.raised_at, announced.raised_at)",
+    )  # fmt: skip
+    await write_outbox(connection, changes.outbox)
+
+
+async def _put_rows(
+    connection: Connection, schema: str, table: Table, rows: Rows, *, doubting: bool, **otherwise: str
+) -> None:  # fmt: skip
+    if doubting or len(rows.new) + len(rows.known) <= FEW:
+        await _put(connection, schema, table, [*rows.new, *rows.known], **otherwise)
+        return
+    if rows.new:
+        await _copy(connection, f"{schema}.{table.name}", table, rows.new)
+    await _put(connection, schema, table, rows.known, **otherwise)
 
 
 async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
@@ -161,15 +171,6 @@ async def _correct_timeline(connection: Connection, schema: str, changes: Change
         )
 
 
-async def _write_said(connection: Connection, changes: Changes) -> None:
-    if changes.announced:
-        await _put(
-            connection, "parcours", ANNOUNCED, _last_said(changes.announced),
-            raised_at="coalesce(excluded.raised_at, announced.raised_at)",
-        )  # fmt: skip
-    await write_outbox(connection, changes.outbox)
-
-
 async def write_outbox(connection: Connection, outbox: Sequence[Row]) -> None:
     """What is to be said, each with its number: the first of them locks those of its tenant until the transaction ends."""
     if outbox:
@@ -179,14 +180,15 @@ async def write_outbox(connection: Connection, outbox: Sequence[Row]) -> None:
         await connection.execute("select pg_notify('parcours_outbox', '')")
 
 
-def _last_said(rows: Iterable[Row]) -> list[Row]:
+def _last_said(rows: Rows) -> Rows:
     """The last thing said of each finding, since when it is raised: a batch may raise one, revise it and raise it again."""
-    last: dict[Row, Row] = {}
-    for row in rows:
+    new, known = {row[:2]: row for row in rows.new}, dict[Row, Row]()
+    for row in rows.known:
+        last = new if row[:2] in new else known
         before = last.get(row[:2])
         raised_at = before[-1] if before is not None and row[-1] is None else row[-1]
         last[row[:2]] = (*row[:-1], raised_at)
-    return list(last.values())
+    return Rows([*new.values()], [*known.values()])
 
 
 async def _numbers(connection: Connection, tenants: Sequence[str]) -> list[int]:

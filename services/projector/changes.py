@@ -55,7 +55,7 @@ class Changes:
     forgotten_acts: list[Person] = field(default_factory=list)
     acts: list[Row] = field(default_factory=list)
     contacts: Rows = field(default_factory=Rows)
-    announced: list[Row] = field(default_factory=list)
+    announced: Rows = field(default_factory=Rows)
     outbox: list[Row] = field(default_factory=list)
     parked: list[Row] = field(default_factory=list)
     corrections: list[Row] = field(default_factory=list)

@@ -11,11 +11,10 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from projections.announcing import Announced
 from services import tables_people, tables_writing
 from services.collector import keep_all, tidy
 from services.projector.batch import Projecting, RowsRefused
-from services.projector.changes import Person, Row
+from services.projector.changes import Person
 from services.projector.gathered import Gathered, in_parts, named
 from services.projector.held import Memory
 from services.projector.loading import BreakerOpened, Breath
@@ -67,7 +66,6 @@ class Stretching(Projecting):
         self._most = LONGEST * memory.limit
         self._goal: dict[int, int] = {}
         self._later = Later()
-        self._just_said: dict[Person, dict[str, Announced]] = {}
         self._is_interrupted = False
         self._under_way: UnderWay | None = None
 
@@ -234,7 +232,7 @@ class Stretching(Projecting):
                 self.ahead = self.ahead | {number: self.positions[number]}
             raise
         finally:
-            self._has_strays, self._just_said = False, {}
+            self._has_strays = False
         step(some.records - told)
         self.measures.facts.inc(self.spent.facts - facts)
         self.spent.records += some.records
@@ -264,7 +262,6 @@ class Stretching(Projecting):
         """Records whose keys named others, what crosses partitions, and what is said."""
         if strays:  # their keys named others, who may be in the tables by now
             self._has_strays = True
-            self._just_said = said_of(last.changes.announced)
             self.ahead |= to
             batch = Batch()
             batch.take(number, strays, self._reader.read)
@@ -320,14 +317,6 @@ class Stretching(Projecting):
         if self._is_interrupted:
             raise StretchLost("the partition is wanted elsewhere")
 
-    async def _read(
-        self, connection: Connection, work: Work, persons: Mapping[Person, int], missing: Sequence[Person]
-    ) -> None:
-        await super()._read(connection, work, persons, missing)
-        if self._just_said:  # and is not in the tables yet
-            for person in missing:
-                work.held[person].said |= self._just_said.get(person, {})
-
     def _lived(self) -> Work:
         """Work in which a deadline between two facts of a person fires between them: a stretch may be years."""
         self._go_on()
@@ -355,13 +344,12 @@ class Stretching(Projecting):
         last.changes.tombstones += work.changes.tombstones
         last.erased |= work.erased
         last.held |= {person: work.held[person] for person in work.erased}
-        last.changes.announced += work.changes.announced
         for row in work.changes.outbox if last.erased else ():  # once what was to be said of the erased before is gone
             if row[1:3] in last.erased:
                 last.changes.outbox.append(row)
         self._later.add([row for row in work.changes.outbox if row[1:3] not in last.erased])
         work.changes.corrections, work.changes.tombstones, work.erased = [], [], {}
-        work.changes.announced, work.changes.outbox = [], []
+        work.changes.outbox = []
 
 
 def even(left: int, most: int) -> int:
@@ -369,11 +357,3 @@ def even(left: int, most: int) -> int:
     of the people in it are read back for little.
     """
     return max(1, left // max(1, round(left / most))) if left > most else most
-
-
-def said_of(announced: Iterable[Row]) -> dict[Person, dict[str, Announced]]:
-    """What rows of `announced` say was said last of each person."""
-    found: dict[Person, dict[str, Announced]] = {}
-    for tenant, finding, patient, n, level, is_raised, *_ in announced:
-        found.setdefault((tenant, patient), {})[finding] = Announced(n, level, is_raised)
-    return found

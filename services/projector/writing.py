@@ -184,7 +184,7 @@ class Writing(Sharing):
         now = held.said[said.id]
         raised_at = at if said.act == "raised" else None
         row = (held.file.tenant, said.id, held.file.patient, now.n, now.level, now.is_raised, at, said.cause, raised_at)
-        work.changes.announced.append(row)
+        work.changes.announced.add(row, is_new=said.n == 1)
 
     # -- rows --------------------------------------------------------------------------------------------------------------
 
