@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from uuid import UUID, uuid4
 
 import structlog
@@ -29,6 +30,8 @@ PART = 4_000
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
 """How many gathered records, or bytes of them, are in memory; the others wait on disk."""
 SHORTEST = 16_000
+READ_AHEAD = 40_000
+"""How many records of a stretch are read before it begins, while the end of the one before it is written."""
 LONGEST = 2
 """How many records a stretch has at most, as a multiple of the facts that may be held in memory."""
 log = structlog.get_logger("parcours.projector")
@@ -68,6 +71,7 @@ class Stretching(Projecting):
         self._later = Later()
         self._is_interrupted = False
         self._under_way: UnderWay | None = None
+        self._all_folded = asyncio.Event()
 
     # -- far behind --------------------------------------------------------------------------------------------------------
 
@@ -158,6 +162,7 @@ class Stretching(Projecting):
 
     async def _set_out(self, number: int, step: Step) -> None:
         """Begin to take in what is gathered of a partition, once nothing else is on its way."""
+        await self._read_ahead(number)
         await self.landed()
         some = self._gathering.get(number)
         if some is None:
@@ -166,7 +171,25 @@ class Stretching(Projecting):
         self._memory.drop_partitions([number])
         some.complete(self._reader)
         keep_all()
+        self._all_folded.clear()
         self._under_way = UnderWay(asyncio.create_task(self._take_along(number, some, step)), number, some.end)
+
+    async def _read_ahead(self, number: int) -> None:
+        """Read some of what is gathered of a partition, once nothing is left to fold of the stretch that is under way."""
+        under_way, some = self._under_way, self._gathering.get(number)
+        if under_way is None or some is None:
+            return
+        folded = asyncio.ensure_future(self._all_folded.wait())
+        await asyncio.wait({under_way.taking, folded}, return_when=asyncio.FIRST_COMPLETED)
+        folded.cancel()
+        started, breath = time.perf_counter(), Breath()
+        for raw in islice(some.to_come(), READ_AHEAD):
+            if under_way.taking.done():
+                break
+            some.read_ahead(raw, self._reader)
+            if breath.is_due:
+                await breath.taken()
+        self.spent.decode += time.perf_counter() - started
 
     def _miss_none(self) -> None:
         """Raises `StretchLost` where what was gathered is neither there nor under way."""
@@ -248,9 +271,9 @@ class Stretching(Projecting):
         await self._move(connection, self.positions, to, batch)
         last.changes.parked += [parked_row(one) for one in some.parked]
         renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.keys])
-        parts, self._later = in_parts(some.shared_out(renamed), PART), Later()
+        self._later = Later()
         try:
-            strays = await self._fold_parts(connection, number, parts, renamed, until, last, step)
+            strays = await self._fold_parts(connection, number, some, renamed, until, last, step)
             await self._fold_last(connection, number, to, strays, last)
         finally:
             self._later.close()
@@ -277,35 +300,41 @@ class Stretching(Projecting):
         await self._finish(connection, last)
 
     async def _fold_parts(
-        self, connection: Connection, number: int, parts: Iterable[Part], renamed: Mapping[Person, str],
-        until: datetime | None, last: Work, step: Step,
+        self, connection: Connection, number: int, some: Gathered, renamed: Mapping[Person, str], until: datetime | None,
+        last: Work, step: Step,
     ) -> list[Raw]:  # fmt: skip
         """Some people after others, who are folded while the rows of those before them are written: nobody is in two parts.
         Back come the records that are about somebody else than their keys say.
         """
-        strays, writing = list[Raw](), None
+        strays, before, writing = list[Raw](), None, None
         try:
             async with self._pool.acquire() as reading:
-                for part in parts:
+                for part in in_parts(some.shared_out(renamed), PART):
                     work = self._lived()
-                    strays += await self._read_part(work, number, part, renamed)
+                    strays += await self._read_part(work, number, some, part, renamed)
                     await self._fold_theirs(reading, work, renamed, {number: until})
                     await self._make_rows(work)
                     self._pass_on(work, last)
                     self.measures.note_parked(work.changes.parked)
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.create_task(self._finish(connection, work))
+                    if before is not None:
+                        await before
+                    before, writing = writing, asyncio.create_task(self._finish_after(writing, connection, work))
                     self.spent.facts += work.facts
                     step(sum([len(listed) for _, listed in part]))
+            self._all_folded.set()
             if writing is not None:
                 await writing
         except BaseException:
             if writing is not None:
-                writing.cancel()
-                await asyncio.wait([writing])
+                writing.cancel()  # and with it the one it waits for
+                await asyncio.gather(writing, return_exceptions=True)
             raise
         return strays
+
+    async def _finish_after(self, writing: asyncio.Task[None] | None, connection: Connection, work: Work) -> None:
+        if writing is not None:
+            await writing
+        await self._finish(connection, work)
 
     def _position(self, number: int, some: Gathered, batch: UUID) -> Position:
         """Where the partition stands after it."""
@@ -324,13 +353,15 @@ class Stretching(Projecting):
         work.is_lived = True
         return work
 
-    async def _read_part(self, work: Work, number: int, part: Part, renamed: Mapping[Person, str]) -> list[Raw]:
+    async def _read_part(
+        self, work: Work, number: int, some: Gathered, part: Part, renamed: Mapping[Person, str]
+    ) -> list[Raw]:  # fmt: skip
         started, breath = time.perf_counter(), Breath()
         strays = list[Raw]()
         for person, listed in part:
             if breath.is_due:
                 await breath.taken()
-            read = [(raw, self._reader.read(raw)) for raw in listed]
+            read = [(raw, some.read(raw, self._reader)) for raw in listed]
             strays += work.take(number, person, read, renamed, self._home)
         self.spent.decode += time.perf_counter() - started
         return strays
