@@ -36,6 +36,7 @@ from services.log_writing import LogWriter
 from services.tables import Connection, connected
 
 MOST = 1_000_000
+UNSHOWN = {"title_en", "title_fr"} - {f"title_{SPOKEN}"}
 DONE = {"acknowledged": "prises en charge", "silenced": "mises en silence", "dismissed": "jugées sans utilité"}
 Alert = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alerts list` names them.")]
 
@@ -147,10 +148,11 @@ def show(
         print_json(one)
         return
     times = times_of(found, SPOKEN == "fr")
-    shown = one | {key: times.moment(one[key]) for key in ("opened_at", "raised_at", "said_at")}
-    print_table(
-        name, ("", ""), [(*heads(key), value) for key, value in shown.items() if not isinstance(value, list | dict)]
-    )
+    shown = {"title" if key == f"title_{SPOKEN}" else key: value for key, value in one.items() if key not in UNSHOWN}
+    shown |= {key: times.moment(one[key]) for key in ("opened_at", "raised_at", "said_at")}
+    shown |= {"state": state_said(SPOKEN, one["state"])} if SPOKEN == "fr" else {}
+    rows = [(key, value) for key, value in shown.items() if value is not None and not isinstance(value, list | dict)]
+    print_table(name, ("", ""), [(*heads(key.replace("_", " ")), value) for key, value in rows])
     print_table(said("Why", "Pourquoi"), ("",), [(reason[f"text_{SPOKEN}"],) for reason in one["reasons"]])
     told_acts = [act | {key: times.moment(act[key]) for key in ("at", "until")} for act in acts]
     print_table(

@@ -1,5 +1,6 @@
 """The help of every command in French: what `--help` says where PARCOURS_LANG, or the session's locale, is French."""
 
+import re
 from inspect import cleandoc
 from typing import Any
 
@@ -25,13 +26,58 @@ PANELS = {
     "ABORTED_TEXT": "Interrompu.",
     "RICH_HELP": "Aide : [blue]{command_path} {help_option}[/]",
 }
-"""What Typer itself writes around the help and around errors; the sentence of a wrong option stays in its English."""
+"""What Typer itself writes around the help and around errors."""
+
+SENTENCES = tuple(
+    (re.compile(english, re.DOTALL), french)
+    for english, french in (
+        (r"Missing (?:argument|parameter) (.+)\.", r"Il manque l'argument \1."),
+        (r"Missing option (.+)\.", r"Il manque l'option \1."),
+        (r"Missing command\.", r"Il manque une commande."),
+        (r"No such option: (.+) \(Possible options: (.+)\)", r"Option inconnue : \1 (options proches : \2)"),
+        (r"No such option: (.+)", r"Option inconnue : \1"),
+        (r"No such command (.+)\. Did you mean (.+)\?", r"Commande inconnue : \1. Vouliez-vous dire \2 ?"),
+        (r"No such command (.+)\.", r"Commande inconnue : \1."),
+        (r"Got unexpected extra argument\(s\) \((.+)\)", r"Arguments en trop : \1"),
+        (r"Option (.+) requires an argument\.", r"L'option \1 attend une valeur."),
+        (r"Option (.+) does not take a value\.", r"L'option \1 n'attend pas de valeur."),
+        (r"Invalid value for (.+?): (.+)", r"\1 : \2"),
+    )
+)
+"""What Typer says of a command that cannot be understood."""
+VALUES = (
+    (re.compile(r"Input should be a valid integer.*"), r"doit être un nombre entier"),
+    (re.compile(r"Input should be a valid number.*"), r"doit être un nombre"),
+    (re.compile(r"Input should be greater than or equal to (.+)"), r"doit valoir \1 au moins"),
+    (re.compile(r"Input should be less than or equal to (.+)"), r"doit valoir \1 au plus"),
+    (re.compile(r"(?:File|Directory|Path) (.+) does not exist\."), r"\1 n'existe pas."),
+)
+"""What it says of a value: behind what the value is for."""
+
+
+def sentence_said(english: str) -> str:
+    """A sentence of Typer's in French; as it is where nobody has put it into French."""
+    for pattern, french in SENTENCES:
+        if found := pattern.fullmatch(english):
+            said = found.expand(french)
+            for value, in_french in VALUES:
+                said = value.sub(in_french, said)
+            return said
+    return english
 
 
 def panels_into_french() -> None:
-    """The words around every command's help."""
+    """The words around every command's help, and what is said of a wrong one."""
     for name, text in PANELS.items():
         setattr(rich_utils, name, text)
+    honest = rich_utils.rich_format_error
+
+    def told(wrong: Any) -> None:
+        sentence = sentence_said(wrong.format_message())
+        wrong.format_message = lambda: sentence
+        honest(wrong)
+
+    rich_utils.rich_format_error = told  # type: ignore[assignment]
 
 
 def into_french(command: Any) -> None:

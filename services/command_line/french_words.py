@@ -286,4 +286,6 @@ HEADS = {
     "alerts": "alertes", "why": "pourquoi", "severity": "gravité", "attempts": "essais", "last_answer": "dernière réponse",
     "next_try_at": "prochain essai", "name": "nom", "to": "adresse", "language": "langue", "notice": "remarque",
     "holidays": "jours fériés", "acknowledge": "accusé", "final": "limite légale", "source": "source",
+    "alert": "alerte", "n": "fois", "level": "niveau", "title": "quoi", "case": "dossier", "claim": "réclamation", "topic": "objet",
+    "opened at": "ouverte le", "raised at": "déclenchée le", "said at": "dite le", "cause": "cause",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from services.command_line.french import help_said, into_french
+from services.command_line.french import help_said, into_french, sentence_said
 from services.command_line.french_words import WORDS
 from services.command_line.main import app
 from services.command_line.showing import session_language
@@ -92,3 +92,28 @@ def test_what_surrounds_the_help_and_an_error_is_in_the_language_of_the_session(
     assert wrong.returncode == 2
     assert "[required]" in english.stdout
     assert "[default: en]" in english.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "french"),
+    [
+        ("alerts show", "Il manque l'argument 'ID'."),
+        ("report x.csv", "Il manque l'option '-o' / '--output'."),
+        ("up --prot 1", "Option inconnue : --prot (options proches : --port, --projectors)"),
+        ("up --zzz", "Option inconnue : --zzz"),
+        ("upp", "Commande inconnue : 'upp'. Vouliez-vous dire 'up' ?"),
+        ("zzz", "Commande inconnue : 'zzz'."),
+        ("claims x y", "Arguments en trop : x y"),
+        ("up --port abc", "'--port' : doit être un nombre entier"),
+        ("up --projectors 0", "'--projectors' : doit valoir 1 au moins"),
+        ("up --projectors 99", "'--projectors' : doit valoir 64 au plus"),
+        ("up --policy", "L'option '--policy' attend une valeur."),
+        ("up --no-clock=3", "L'option '--no-clock' n'attend pas de valeur."),
+    ],
+)
+def test_a_command_that_cannot_be_understood_is_told_so_in_french(arguments: str, french: str) -> None:
+    command = typer.main.get_command(app)
+
+    with pytest.raises(Exception) as wrong:  # noqa: PT011 - Typer's own kinds are not public
+        command.main(arguments.split(), standalone_mode=False)
+    assert sentence_said(wrong.value.format_message()) == french  # type: ignore[attr-defined]
