@@ -60,7 +60,9 @@ def _share(part: int, whole: int) -> float | None:
 async def flows(
     connection: Connection, tenant: str, until: datetime | None, departments_: Sequence[str] | None = None
 ) -> list[Row]:
-    """Contacts by topic and week over 26 weeks, the smallest flows first; a mean of at most five a week is a small one."""
+    """Contacts by topic and week over 26 weeks, or over as many as there have been contacts for (`of_weeks`), the smallest flows first; a
+    mean of at most five a week is a small one.
+    """
     if until is None:
         return []
     mine = None if departments_ is None else list(departments_)
@@ -88,10 +90,13 @@ async def flows(
         channel = row["channel"] or "other"
         one["channels"][channel] = one["channels"].get(channel, 0) + row["n"]
         one["contacts"] += row["n"]
+    weeks = max(
+        (WEEKS - next(n for n, of_it in enumerate(one["weeks"]) if of_it) for one in found.values()), default=WEEKS
+    )
     for name, one in found.items():
         turn = bad.get(name)
         one |= {
-            "a_week": round(one["contacts"] / WEEKS, 2), "is_small": one["contacts"] <= 5 * WEEKS,
+            "a_week": round(one["contacts"] / weeks, 2), "is_small": one["contacts"] <= 5 * weeks, "of_weeks": weeks,
             "bounced": turn["bounced"] if turn else 0, "unanswered": turn["unanswered"] if turn else 0,
         }  # fmt: skip
     return sorted(found.values(), key=lambda one: (one["contacts"], one["topic"]))

@@ -171,6 +171,15 @@ async def put_in(
     )  # fmt: skip
 
 
+async def hasten(connection: Connection, subscription: str, patient: str, at: datetime) -> None:
+    """What waits of a patient for its group's sake need not wait longer than until an instant."""
+    await connection.execute(
+        "update parcours.message set not_before = least(not_before, $3) where subscription = $1 and $2 = any(patients)"
+        " and state = 'waiting' and attempts = 0 and last_answer is null",
+        subscription, patient, at,
+    )  # fmt: skip
+
+
 async def messages_lately(connection: Connection, tenant: str, seconds: int) -> int:
     """How many groups of raised alerts became messages lately; the same group to several subscribers is one."""
     found: int = await connection.fetchval(

@@ -67,6 +67,15 @@ async def parked(connection: Connection, tenant: str | None, limit: int | None) 
     return [dict(row) for row in rows]
 
 
+async def parked_count(connection: Connection) -> int:
+    """How many records are parked that nobody has seen to."""
+    n = await connection.fetchval(
+        "select count(*) from parcours.parked p where not is_taken"
+        " and not exists (select 1 from parcours.parked_decision d where d.digest = p.digest)"
+    )
+    return int(n)
+
+
 async def parked_one(connection: Connection, partition: int, offset: int) -> Row | None:
     """One parked record, whole."""
     row = await connection.fetchrow(

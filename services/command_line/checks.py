@@ -6,6 +6,7 @@ import sys
 import psutil
 
 from events import native
+from services import tables_system
 from services.importer.words import Both
 from services.log import LogUnavailable
 from services.log_topics import TopicDiffers, ensure_topics
@@ -89,7 +90,7 @@ async def _tables(url: str) -> list[Check]:
     try:
         async with connected(url, "doctor") as connection:
             generation = await active_generation(connection)
-            parked = await connection.fetchval("select count(*) from parcours.parked where not is_taken")
+            parked = await tables_system.parked_count(connection)
             sick = await connection.fetchval("select count(*) from parcours.patient where is_quarantined")
             overdue = await connection.fetchval(
                 "select count(*) from parcours.patient p join parcours.checkpoint c using (partition)"

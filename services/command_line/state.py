@@ -7,6 +7,7 @@ from typing import Any
 import psutil
 import typer
 
+from services import tables_system
 from services.command_line.checks import checks
 from services.command_line.showing import (
     SPOKEN,
@@ -88,7 +89,7 @@ async def state_of(found: dict[str, Any]) -> dict[str, Any]:
                 for r in await connection.fetch("select partition, next_offset from parcours.checkpoint")
             }
             told["lag"] = sum(max(0, end - at.get(number, 0)) for number, end in ends.items())
-            told["parked"] = await connection.fetchval("select count(*) from parcours.parked where not is_taken")
+            told["parked"] = await tables_system.parked_count(connection)
             await _services(connection, told, clock=bool(found.get("clock", True)), supervised=_lives(found))
     except TablesUnavailable:
         told["services"]["postgres"] = "away"

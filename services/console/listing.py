@@ -126,7 +126,7 @@ def _topics(routes: APIRouter, console: Console) -> None:
                 return await pages.small_flows(again, who.tenant, who.departments, view)
 
         small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
-        begin = view.now - timedelta(weeks=counted.WEEKS)
+        begin = pages.drawn_since([*small, *mass], view)
         return console.page(request, who, view, "topics", small=small, mass=mass, n=n, begin=begin)
 
 

@@ -289,13 +289,19 @@ def case_summary(file: PatientFile, name: str) -> Row:
     return case_row(file, file.cases[name])
 
 
+def drawn_since(flows: Iterable[Row], view: View) -> datetime:
+    """Where the drawing of flows begins: with the weeks that are counted."""
+    return view.now - timedelta(weeks=max((flow["of_weeks"] for flow in flows), default=counted.WEEKS))
+
+
 def strips(flows: Iterable[Row], contacts: Sequence[Row], view: View) -> list[dict[str, Any]]:
     """Small flows with their contacts drawn one by one, and who of them is being lost, the latest first."""
-    begin = view.now - timedelta(weeks=counted.WEEKS)
+    flows = list(flows)
+    begin = drawn_since(flows, view)
     by_topic: dict[str, list[charts.Point]] = {}
     lost: dict[str, dict[str, None]] = {}
     for row in contacts:
-        said = f"{view.moment(row['at'])} · {row['department'] or ''} · {row['patient']}"
+        said = " · ".join(filter(None, (view.moment(row["at"]), row["department"], row["patient"])))
         by_topic.setdefault(row["topic"], []).append(charts.Point(row["at"], said, row["bounced"], row["unanswered"]))
         if row["bounced"] or row["unanswered"]:
             them = lost.setdefault(row["topic"], {})
@@ -306,7 +312,7 @@ def strips(flows: Iterable[Row], contacts: Sequence[Row], view: View) -> list[di
         dict(flow)
         | {
             "strip": charts.strip(
-                by_topic.get(flow["topic"], []), begin, view.now, f"{flow['topic']}: {flow['contacts']}"
+                by_topic.get(flow["topic"], []), begin, view.now, f"{flow['topic']}{view.t('colon')} {flow['contacts']}"
             ),
             "lost": list(reversed(lost.get(flow["topic"], {}))),
             "has_cases": flow["topic"] in with_case,

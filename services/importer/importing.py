@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from events.catalogue import decoded
-from events.envelope import Refused, parsed, written
+from events.envelope import FORESIGHT, Refused, parsed, written
 from services.importer import words
 from services.importer.files import Source, opened
 from services.importer.mapping import ClaimMap, Map
@@ -100,6 +100,9 @@ class Importing:
             except ValueError as wrong:
                 self.report.refuse(wrong.args[0], row.number)
                 continue
+            if at > self.now + FORESIGHT:  # what the log would park, and a clock that ran on to it
+                self.report.refuse(words.FUTURE, row.number)
+                continue
             instant = last.get(case)
             if instant is None or instant.at != at:
                 if instant is not None and at < instant.at:
@@ -153,6 +156,9 @@ class Importing:
         except ValueError:
             self.report.warn(words.NO_CLAIM, words.case(case))
             return
+        if at > self.now + FORESIGHT:
+            self.report.refuse(words.FUTURE, row.number)
+            return
         subject = self._subject(row, case)
         yield at, self._fact("claim.registered", subject, Instant(at), self._registration(row, case, claim))
         answered = self._value(row, claim.answered_at)
@@ -162,6 +168,9 @@ class Importing:
             until = self.times.read(answered)
         except ValueError:
             self.report.warn(words.NO_ANSWER, words.case(case))
+            return
+        if until > self.now + FORESIGHT:
+            self.report.warn(words.FUTURE_ANSWER, words.case(case))
             return
         if until < at:
             self.report.warn(words.EARLY_ANSWER, words.case(case))
@@ -215,6 +224,9 @@ def jsonl_facts(
                 fact = decoded(raw)
             except Refused as wrong:
                 report.refuse(f"{wrong.field}: {wrong.rule}", number)
+                continue
+            if as_lived and fact.occurred_at > now + FORESIGHT:
+                report.refuse(words.FUTURE, number)
             else:
                 report.facts += 1
                 yield fact.recorded_at if not as_lived else fact.occurred_at, raw

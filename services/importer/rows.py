@@ -3,12 +3,14 @@
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from xml.etree import ElementTree as ET
 
 from services.importer.files import Source, as_text, opened
 from services.publishing import BadFile
 
 TRACE, EVENT = "trace", "event"
+LOOKED_AT = 1_000
 MISSING = "\x00"
 VALUES = frozenset({"string", "date", "int", "float", "boolean", "id"})
 
@@ -76,7 +78,9 @@ def table(source: Source) -> Iterator[Row]:
 
 
 def columns(source: Source) -> list[str]:
-    """The columns of a source, in their order: of a XES log, those of its first event and, marked, of its first case."""
-    for row in rows(source):
-        return [*row.cells, *(f"case:{name}" for name in row.case_cells)]
-    return []
+    """The columns of a source, in their order: of a XES log, those that its first events have and, marked, their cases."""
+    cells, case_cells = dict[str, None](), dict[str, None]()
+    for row in islice(rows(source), LOOKED_AT if source.format == "xes" else 1):
+        cells.update(dict.fromkeys(row.cells))
+        case_cells.update(dict.fromkeys(row.case_cells))
+    return [*cells, *(f"case:{name}" for name in case_cells)]

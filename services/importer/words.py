@@ -61,6 +61,7 @@ EARLY_ANSWER = Both(
     "the answer lies before the claim: it is none",
     "la réponse précède la réclamation : ce n'en est pas une",
 )
+FUTURE_ANSWER = Both("no answer: its time lies in the future", "pas de réponse : sa date est à venir")
 NO_DEADLINE = Both("no deadline of its own: it cannot be read", "pas d'échéance propre : elle est illisible")
 NO_DEPARTMENT = Both(
     "no column is the department, so nobody can be found sent from one to another: say --department NAME",
@@ -71,6 +72,7 @@ PATIENT_AS_CASE = Both(
     "aucune colonne n'est le dossier : tous les actes d'un patient font un seul dossier ; indiquez --case NOM",
 )
 NOT_A_TIME = Both("not a time", "pas une date")
+FUTURE = Both("lies in the future", "date à venir")
 
 
 def longer_case(longest: int) -> Both:

@@ -182,11 +182,13 @@ async def put(
     message = await messages.open_group(connection, listener.id, group, row.patient)
     if message is None:
         at, note = now + (rule.wait if row.act == "raised" and why == "raised" else timedelta()), None
-        if rule.interval and (last := await messages.last_of_group(connection, listener.id, group)) is not None:
-            at = max(at, last + rule.interval)
-        if listener.digest is not None:
+        waits = rule.interval if severity != "critical" else None  # what is critical has waited long enough
+        if waits and (last := await messages.last_of_group(connection, listener.id, group)) is not None:
+            at = max(at, last + waits)
+        if listener.digest is not None:  # its hour was chosen: the office's do not put it off
             at = next_time(time.fromisoformat(listener.digest), Hours.of(listener.hours), now)
-        at = allowed(hours, at)
+        else:
+            at = allowed(hours, at)
         if (budget := rules.budgets.get(listener.role)) is not None:
             today = now.replace(hour=0, minute=0, second=0, microsecond=0)
             if await messages.messages_since(connection, row.tenant, listener.role, today) >= budget:
@@ -197,6 +199,10 @@ async def put(
             held=await tables.is_held(connection, row.tenant), note=note,
         )  # fmt: skip
     await messages.put_in(connection, message, row.id, listener.id, row.patient, severity)
+    if (
+        severity == "critical" and row.act == "revised" and listener.digest is None
+    ):  # it has become so: nobody waits for the group
+        await messages.hasten(connection, listener.id, row.patient, allowed(hours, now))
 
 
 def hours_of(listener: Subscription, rule: Rule) -> Hours | None:

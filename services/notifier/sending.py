@@ -21,7 +21,7 @@ from services import tables_messages as messages
 from services.bells import listening
 from services.notifier.routing import AT_ONCE, PUSHED, Router, remind
 from services.notifier.webhooks import Answer, post, signed
-from services.notifier.words import body, text, title
+from services.notifier.words import body, index, text, title
 from services.notifier.words import thin as thin_alert
 from services.tables import TRANSIENT, Pool, still_wanted
 from services.tables_alerts import Subscription
@@ -62,6 +62,9 @@ def ways(link: str) -> Ways:
     )  # fmt: skip
 
 
+SUBJECT = ("Parcours: {}", "Parcours\u00a0: {}")
+
+
 async def deliver(
     one: Subscription, message: Message, by: Ways, allowed: frozenset[str], notice: str | None = None,
     traceparent: str | None = None,
@@ -86,11 +89,8 @@ async def _mail(one: Subscription, message: Message, by: Ways, notice: str | Non
     server = urlsplit(by.smtp)
     mail = EmailMessage()
     alerts = [thin_alert(raw, one.language) for raw in message.alerts]
-    mail["From"], mail["To"], mail["Subject"] = (
-        by.sender,
-        one.target,
-        f"Parcours : {title(message, one.language, alerts)}",
-    )
+    mail["From"], mail["To"], mail["Date"] = by.sender, one.target, datetime.now(UTC)
+    mail["Subject"] = SUBJECT[index(one.language)].format(title(message, one.language, alerts))
     mail["Message-ID"], mail["Auto-Submitted"] = f"<{message.name}@parcours>", "auto-generated"
     mail.set_content(text(message, one.language, by.link, notice))
     try:

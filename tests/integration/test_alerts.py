@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default as email_policy
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -511,7 +512,8 @@ async def test_a_mail_and_its_words(line: Line) -> None:
 
     raw = b"".join(taken)
     mail = message_from_bytes(raw[raw.index(b"From:") :], policy=email_policy)
-    assert mail["Subject"] == "Parcours : Dossier ballotté de service en service · A"
+    assert mail["Subject"] == "Parcours\u00a0: Dossier ballotté de service en service · A"
+    assert abs(mail["Date"].datetime - datetime.now(UTC)) < timedelta(minutes=1)
     assert "2 passages non prévus" in mail.get_content()
 
 
@@ -527,3 +529,25 @@ async def test_a_chat_by_apprise_gets_the_words_of_its_language(line: Line) -> N
     (taken,) = receiver.taken
     assert taken.body["title"] == "Dossier ballotté de service en service · A"
     assert "2 passages non prévus" in taken.body["message"]
+
+
+async def test_a_digest_comes_at_its_own_hour_whatever_those_of_the_office_are(line: Line) -> None:
+    hours = {"zone": "Europe/Paris", "from": "08:00", "to": "18:00"}
+    mail = Subscription("d1", "default", "email", "e@example.org", "team", "fr", {}, hours, "07:45", (), "active")
+    async with notified(line, PLAIN, mail):
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1, "waiting"))
+        (waiting,) = await line.fetch("select not_before from parcours.message")
+
+    assert waiting["not_before"].astimezone(ZoneInfo("Europe/Paris")).strftime("%H:%M") == "07:45"
+
+
+async def test_what_is_critical_does_not_wait_for_the_interval_of_its_group(line: Line) -> None:
+    rules = PLAIN.replace("[[rule]]", "[[rule]]\ninterval = '1h'")
+    async with Receiver() as receiver, notified(line, rules, webhook(receiver)):
+        await say(line, *bounced("p1"))
+        await until(lambda: _done(line, 1))
+        await say(
+            line, *(worked(d, "c-p1").of("p1").on(MONDAY + timedelta(days=1, hours=n)) for n, d in enumerate("BABA"))
+        )
+        await until(lambda: any(m.body["data"]["alerts"][-1]["level"] == "B4" for m in receiver.taken))
