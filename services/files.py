@@ -186,12 +186,23 @@ def concerns(file: PatientFile, fact: Recorded, case: str) -> bool:
 
 def timeline_row(fact: Recorded) -> Row:
     """One fact of a timeline, without the patient's words."""
-    said = fact.data
-    department = getattr(said, "department", None) or getattr(said, "to_department", None)
+    here, there = where(fact)
     return {
         "occurred_at": stamp(fact.occurred_at), "recorded_at": stamp(fact.recorded_at),
-        "type": fact.type, "department": department, "fact": fact.name,
+        "type": fact.type, "department": here, "to_department": there, "fact": fact.name,
     }  # fmt: skip
+
+
+def where(fact: Recorded) -> tuple[str | None, str | None]:
+    """The department in which a fact happened, and the one it sends to."""
+    said = fact.data
+    here = getattr(said, "department", None) or getattr(said, "from_department", None)
+    return here, getattr(said, "to_department", None)
+
+
+def way(here: str | None, there: str | None) -> str:
+    """Both in one, for people."""
+    return " → ".join(filter(None, (here, there)))
 
 
 def claim_told(file: PatientFile, name: str) -> Row:

@@ -194,6 +194,20 @@ async def claims_called(
     return [claim_told(row) for row in rows]
 
 
+async def patients_called(
+    connection: Connection, tenant: str, text: str, limit: int, departments: Sequence[str] | None = None
+) -> list[str]:
+    """Patients without a case whose ids begin with a text; of those limited to departments, whom these have met."""
+    mine = None if departments is None else list(departments)
+    rows = await connection.fetch(
+        "select p.patient from parcours.patient p where p.tenant = $1 and p.patient ^@ $2 and p.cases = 0 and p.facts > 0"
+        " and ($3::text[] is null or exists (select 1 from parcours.contact t where t.tenant = p.tenant and t.patient = p.patient"
+        "  and t.department = any($3))) order by p.patient limit $4",
+        tenant, text, mine, limit,
+    )  # fmt: skip
+    return [row["patient"] for row in rows]
+
+
 async def due_soon(
     connection: Connection, tenant: str, before: datetime, limit: int, departments: Sequence[str] | None = None
 ) -> list[Row]:

@@ -30,7 +30,7 @@ from services.command_line.showing import (
 from services.command_line.times import times_of
 from services.console.pages import View
 from services.console.texts import fact_said, state_said
-from services.files import case_told, claim_told, files_of
+from services.files import case_told, claim_told, files_of, way
 from services.tables import connected
 
 RowsOf = Callable[..., Awaitable[list[Any]]]
@@ -200,7 +200,8 @@ def show_case(one: Row, language: int, times: View) -> None:
         ]  # fmt: skip
         print_table(("Findings", "Constats")[language], FINDING[language], rows)
     timeline = [
-        (times.moment(t["occurred_at"]), fact_said(times.language, t["type"]), t["department"]) for t in one["timeline"]
+        (times.moment(t["occurred_at"]), fact_said(times.language, t["type"]), way(t["department"], t["to_department"]))
+        for t in one["timeline"]
     ]
     print_table(("Timeline", "Chronologie")[language], FACT[language], timeline)
 

@@ -17,6 +17,9 @@ from services.files import claim_told, file_of, files_of
 from services.sight import Sight, may_see
 
 MOST_FACTS = 300
+NO_MOVES = {
+    "holds": 0, "holds_bounced": 0, "sent": 0, "came_back": 0, "returned_share": None, "sterile_share": None, "held_hours": None,
+}  # fmt: skip
 
 
 def add(routes: APIRouter, console: Console) -> None:
@@ -90,13 +93,17 @@ def _department(routes: APIRouter, console: Console) -> None:
                 raise Missing
             asked = tables.Asked(who.tenant, "open", None, text_of(department), departments=who.departments)
             held, _ = await tables.cases_by_level(connection, asked, PAGE, None)
+            waiting, _ = await tables.claims(connection, who.tenant, PAGE, None, department=text_of(department))
         found = await departments_of(console, who)
         row = next((one for one in found["departments"] if one["department"] == department), None)
-        if row is None:
+        if row is None and not waiting:
             raise Missing
+        row = row or NO_MOVES
         away = sorted((one for one in found["moves"] if one["here"] == department), key=lambda one: -one["moves"])
         back = {one["here"]: one for one in found["moves"] if one["there"] == department}
-        return console.page(request, who, view, "department", name=department, row=row, held=held, away=away, back=back)
+        return console.page(
+            request, who, view, "department", name=department, row=row, held=held, waiting=waiting, away=away, back=back
+        )  # fmt: skip
 
 
 def case_shown(view: View, now_file: PatientFile, file: PatientFile, name: str, at: datetime | None) -> dict[str, Any]:

@@ -65,9 +65,10 @@ def _cases(routes: APIRouter, console: Console) -> None:
             key = key_of(after or None, 3 if by_age else 4, [0 if by_age else 1])
             walk = tables.cases_by_age if by_age else tables.cases_by_level
             rows, more = await walk(connection, asked, PAGE, key)
-            called, only_closed = [], False
+            called, patients, only_closed = [], [], False
             if asked.text is not None and not after:
                 called = await tables.claims_called(connection, who.tenant, asked.text, FOUND, who.departments)
+                patients = await tables.patients_called(connection, who.tenant, asked.text, FOUND, who.departments)
                 # somebody who looks for a patient finds them, whatever became of it
                 if not rows and asked.state == "open":
                     rows, more = await walk(connection, replace(asked, state=None), PAGE, key)
@@ -85,7 +86,7 @@ def _cases(routes: APIRouter, console: Console) -> None:
         }  # fmt: skip
         return console.page(
             request, who, view, "cases", rows=rows, more=cursor_of(more), asked=asked_for, chart=chart, after=after,
-            called=called, only_closed=only_closed,
+            called=called, patients=patients, only_closed=only_closed,
         )  # fmt: skip
 
 

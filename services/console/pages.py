@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import quote
 
-from events.envelope import Recorded
 from projections.findings import Finding, findings
 from projections.path import Case
 from projections.patient import PatientFile
@@ -18,7 +17,7 @@ from services import tables_figures as counted
 from services import tables_query as tables
 from services.console import charts, texts
 from services.console.texts import Language
-from services.files import concerns
+from services.files import concerns, way, where
 from services.tables import Connection, active_generation
 from services.tables_alerts import alert_state
 
@@ -54,8 +53,9 @@ class View:
     def deadline(self, at: datetime | str | None, jurisdiction: str) -> str:
         return texts.deadline(self.language, instant(at), self.zones.get(jurisdiction, self.zone))
 
-    def age(self, since: datetime | str | None) -> str:
-        return texts.age(self.language, instant(since), self.now)
+    def age(self, since: datetime | str | None, until: datetime | str | None = None) -> str:
+        """How long something has been open, or was."""
+        return texts.age(self.language, instant(since), instant(until) or self.now)
 
     def number(self, value: float | None) -> str:
         return texts.number(self.language, value)
@@ -160,14 +160,14 @@ def marks_of(file: PatientFile, name: str, view: View, known: set[str] | None = 
     for fact in file.facts:
         if not concerns(file, fact, name) or fact.type.startswith("parcours.alert."):
             continue
-        where = _where(fact) or _stood(case, fact.occurred_at)
+        here = where(fact)[0] or _stood(case, fact.occurred_at)
         kind = "redirect" if "redirected" in fact.type else "claim" if ".claim." in fact.type else "contact"
         if fact.type == "parcours.case.worked.v1":
             kind = "act"
         later = known is not None and fact.name not in known
         marks.append(
             charts.Mark(
-                fact.occurred_at, where, kind, f"{view.moment(fact.occurred_at)} · {view.fact(fact.type)}", later
+                fact.occurred_at, here, kind, f"{view.moment(fact.occurred_at)} · {view.fact(fact.type)}", later
             )
         )
     for claim in file.claims.values():
@@ -187,11 +187,6 @@ def marks_of(file: PatientFile, name: str, view: View, known: set[str] | None = 
             said = f"{view.moment(found.opened_at)} · {view.title(found.id)}"
             marks.append(charts.Mark(found.opened_at, _stood(case, found.opened_at), "finding", said))
     return marks
-
-
-def _where(fact: Recorded) -> str | None:
-    said = fact.data
-    return getattr(said, "department", None) or getattr(said, "from_department", None)
 
 
 def _stood(case: Case, at: datetime) -> str | None:
@@ -267,7 +262,7 @@ def timeline(file: PatientFile, name: str, view: View, now_file: PatientFile | N
     return [
         {
             "at": fact.occurred_at, "recorded_at": fact.recorded_at, "said": view.fact(fact.type),
-            "where": _where(fact) or getattr(fact.data, "to_department", None), "fact": fact.name,
+            "where": way(*where(fact)), "fact": fact.name,
             "later": fact.name not in known,
         }
         for fact in source.facts

@@ -54,7 +54,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "other_acts": ("Autres actions", "Other actions"),
     "patient": ("Patient", "Patient"),
     "now_in": ("Service actuel", "Now in"),
-    "age": ("Âge", "Age"),
+    "age": ("Ouvert depuis", "Open for"),
     "level": ("Niveau", "Level"),
     "why": ("Pourquoi", "Why"),
     "path": ("Parcours", "Path"),
@@ -79,6 +79,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "No open case matches; these are closed.",
     ),
     "called": ("Réclamations de ce nom", "Claims of that name"),
+    "caseless": ("Patients de ce nom, sans dossier", "Patients of that name, without a case"),
     "more": ("Page suivante", "Next page"),
     "first_page": ("Première page", "First page"),
     "no_case": ("Aucun dossier ne répond à ces critères.", "No case matches."),
@@ -86,7 +87,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "ageing": ("Âge des dossiers ouverts", "Ages of open cases"),
     "ageing_hint": (
         "Un point par dossier ouvert ; les lignes sont l'âge que 50, 85 et 95 % des dossiers finis n'ont pas dépassé.",
-        "A dot an open case; the lines are the ages that 50, 85 and 95 % of finished cases did not exceed.",
+        "One dot for each open case; the lines are the ages that 50, 85 and 95 % of finished cases did not exceed.",
     ),
     "story": ("L'histoire", "The story"),
     "lanes": ("Le parcours, service par service", "The path, department by department"),
@@ -241,6 +242,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "last_of": ("Les {n} derniers faits sur {all}.", "The last {n} of {all} facts."),
     "days": ("{n} j", "{n} d"),
     "today": ("aujourd'hui", "today"),
+    "under_a_day": ("moins d'un jour", "less than a day"),
     "new_finding": ("nouveau", "new"),
     "resolved": ("résolu", "resolved"),
     "why_read": ("", ""),
@@ -248,6 +250,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "updated": ("La page s'est mise à jour.", "The page was updated."),
     "topic_none": ("sans sujet", "no topic"),
     "no_department": ("sans service", "no department"),
+    "waiting_claims": ("Les réclamations dont il doit la réponse", "The claims it owes an answer to"),
     "all_cases_of": ("Tous les dossiers", "All cases"),
     "tomorrow": ("demain", "tomorrow"),
     "overdue": ("en retard", "overdue"),
@@ -316,6 +319,10 @@ FACTS = {
     "claim.withdrawn": ("réclamation retirée", "claim withdrawn"),
     "claim.reopened": ("réclamation rouverte", "claim reopened"),
     "claim.transferred_out": ("transmise à un autre organisme", "sent to another organisation"),
+    "claim.mediation_requested": ("médiation demandée", "mediation asked for"),
+    "claim.mediator_met": ("rencontre avec le médiateur", "met the mediator"),
+    "claim.mediator_reported": ("rapport du médiateur", "the mediator reported"),
+    "claim.commission_advised": ("avis de la commission", "the commission gave its opinion"),
     "claim.concluded": ("réclamation classée", "claim concluded"),
     "recourse.opened": ("recours extérieur", "outside recourse"),
     "alert.acknowledged": ("alerte prise en charge", "alert taken"),
@@ -371,7 +378,7 @@ def age(language: Language, since: datetime | None, now: datetime) -> str:
     days = int((now - since).total_seconds() // DAY)
     if days >= 2 * YEAR:
         return text(language, "years", n=number(language, days // YEAR))
-    return text(language, "today") if days < 1 else text(language, "days", n=number(language, days))
+    return text(language, "under_a_day") if days < 1 else text(language, "days", n=number(language, days))
 
 
 def number(language: Language, value: float | None) -> str:

@@ -35,7 +35,7 @@ ALERT = {
 }  # fmt: skip
 FACT = {
     "occurred_at": "2026-03-02T09:00:00Z", "recorded_at": "2026-03-02T09:00:01Z", "type": "parcours.case.worked.v1",
-    "department": "admissions", "fact": "/north/switchboard#01939f3e",
+    "department": "admissions", "to_department": None, "fact": "/north/switchboard#01939f3e",
 }  # fmt: skip
 PLACE = {"partition": 7, "offset": 1_234}
 FOUND: dict[str, Any] = {
