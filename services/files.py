@@ -177,11 +177,15 @@ def concerns(file: PatientFile, fact: Recorded, case: str) -> bool:
     data = fact.data
     if getattr(data, "case", None) == case:
         return True
+    names = [getattr(data, "claim", None)]
     contact = file.contacts.get(getattr(data, "contact", None) or "")
-    if contact is not None and case in contact.cases:
-        return True
-    claim = file.claims.get(getattr(data, "claim", None) or "")
-    return claim is not None and claim.said.case == case
+    if contact is not None:
+        if case in contact.cases:
+            return True
+        said = [contact.received, *contact.sendings, *contact.claim_facts]
+        names += [*contact.listed_by, *(getattr(one.data, "claim", None) for one in said if one is not None)]
+    claims = [file.claims[name] for name in names if name in file.claims]
+    return any(claim.said.case == case for claim in claims)
 
 
 def timeline_row(fact: Recorded) -> Row:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from projections.announcing import severity
 from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
@@ -31,11 +32,13 @@ from services.command_line.showing import (
     said,
 )
 from services.command_line.times import times_of
+from services.console.pages import View
 from services.console.texts import state_said
 from services.log_writing import LogWriter
 from services.tables import Connection, connected
 
 MOST = 1_000_000
+SEVERITIES = ("low", "medium", "high", "critical")
 UNSHOWN = {"title_en", "title_fr"} - {f"title_{SPOKEN}"}
 DONE = {"acknowledged": "prises en charge", "silenced": "mises en silence", "dismissed": "jugées sans utilité"}
 Alert = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alerts list` names them.")]
@@ -76,7 +79,7 @@ def list_alerts(
     everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Alerts and their state, the newest first.
+    """Alerts and their state: the newest first for programs, the most severe first for people.
 
     Example: parcours alerts list --lang fr
     """
@@ -91,14 +94,23 @@ def list_alerts(
     if as_json:
         print_json(rows)
         return
+    view = times_of(found, language)
+    rows.sort(key=lambda row: SEVERITIES.index(severity(row["alert"].partition(":")[0], row["level"])), reverse=True)
     print_table(
         ("Alerts", "Alertes")[language],
-        (("state", "level", "alert", "department", "what"), ("état", "niveau", "alerte", "service", "quoi"))[language],
+        (("state", "level", "what", "patient", "department", "said", "alert"),
+         ("état", "niveau", "quoi", "patient", "service", "dite le", "alerte"))[language],
         [
-            (state_said("fr", r["state"]) if language else r["state"], r["level"], r["alert"], r["department"], r[f"title_{lang}"])
+            (state_said("fr", r["state"]) if language else r["state"], level_said(view, r["level"]), r[f"title_{lang}"], r["patient"],
+             r["department"], view.moment(r["said_at"]), r["alert"])
             for r in rows
         ],
     )  # fmt: skip
+
+
+def level_said(view: View, level: str | None) -> str:
+    """A level of a case or of a claim by its name; of a step that was missed, which one it was."""
+    return "" if level is None else level if level[0] in "BU" else view.level(level)
 
 
 async def _find(connection: Connection, tenant: str | None, names: list[str]) -> list[Any]:

@@ -23,6 +23,7 @@ from services.command_line.showing import (
     print_table,
     run,
     said,
+    state_shown,
 )
 from services.notifier import routing
 from services.tables import connected
@@ -73,7 +74,9 @@ def deliveries(
             "name",
         )
         print_table(
-            said("Deliveries", "Envois"), heads(*columns), [tuple(row[name] for name in columns) for row in rows[:200]]
+            said("Deliveries", "Envois"),
+            heads(*columns),
+            [tuple((row | {"state": state_shown(row["state"])})[name] for name in columns) for row in rows[:200]],
         )
 
 

@@ -13,6 +13,7 @@ from services.command_line.instance import console_link
 from services.command_line.reading import show_bounced, show_claims
 from services.command_line.showing import SPOKEN, Home, Lang, chosen, err, out, plainly, run
 from services.console.pages import view_of
+from services.console.texts import number
 from services.demo.playing import WEEKS, facts
 from services.demo.stories import HOSPITAL
 from services.instance import Instance, Options, running
@@ -72,7 +73,10 @@ async def _play_once(instance: Instance, lang: str) -> None:
             return
     until = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
     log = facts(until)
-    said = (f"Playing {len(log):,} facts of {WEEKS} weeks…", f"Lecture de {len(log):,} faits sur {WEEKS} semaines…")
+    said = (
+        f"Playing {number('en', len(log))} facts of {WEEKS} weeks…",
+        f"Lecture de {number('fr', len(log))} faits sur {WEEKS} semaines…",
+    )
     err.print(said[lang == "fr"])
     await send(found, log, len(log), wait=True)
     async with connected(found["postgres"], "demo") as connection:
@@ -97,10 +101,8 @@ async def _show(instance: Instance, lang: str) -> None:
         told["bounced_cases"],
         told["claims"]["overdue"],
     )
-    english = f"{facts_told:,} facts, {cases_told} cases, {bounced} bounced; {overdue} claims unanswered."
-    french = (
-        f"{facts_told:,} faits, {cases_told} dossiers, dont {bounced} ballottés ; {overdue} réclamations sans réponse."
-    )
+    english = f"{number('en', facts_told)} facts, {cases_told} cases, {bounced} bounced; {overdue} claims unanswered."
+    french = f"{number('fr', facts_told)} faits, {cases_told} dossiers, dont {bounced} ballottés ; {overdue} réclamations sans réponse."
     out.print((english, french)[lang == "fr"], highlight=False)
 
 

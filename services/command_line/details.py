@@ -29,7 +29,7 @@ from services.command_line.showing import (
 )  # fmt: skip
 from services.command_line.times import times_of
 from services.console.pages import View
-from services.console.texts import fact_said, state_said
+from services.console.texts import fact_said, number, state_said
 from services.files import case_told, claim_told, files_of, way
 from services.tables import connected
 
@@ -256,11 +256,12 @@ def show_claim(one: Row, language: int, times: View) -> None:
         f"Claim {one['claim']} of patient {one['patient']}",
         f"Réclamation {one['claim']} du patient {one['patient']}",
     )[language]
-    print_table(f"{title}: {one['ladder']} {step}", heads, rows)
+    colon = (":", "\N{NO-BREAK SPACE}:")[language]
+    print_table(f"{title}{colon} {one['ladder']} {step}", heads, rows)
     days = one["elapsed"]
     out.print(
-        (f"{days['calendar_days']} calendar days, {days['working_days']} working days.",
-         f"{days['calendar_days']} jours calendaires, {days['working_days']} jours ouvrés.")[language]
+        (f"{number('en', days['calendar_days'])} calendar days, {days['working_days']} working days since it was made.",
+         f"{number('fr', days['calendar_days'])} jours calendaires, {days['working_days']} jours ouvrés depuis son dépôt.")[language]
     )  # fmt: skip
     for line in one["explanation"]:
         out.print(

@@ -172,7 +172,9 @@ WORDS = {
     ),
     # alerts
     "Alerts: their life, their deliveries, the brake.": "Les alertes : leur vie, leurs envois, le frein.",
-    "Alerts and their state, the newest first.": "Les alertes et leur état, les plus récentes d'abord.",
+    "Alerts and their state: the newest first for programs, the most severe first for people.": (
+        "Les alertes et leur état : les plus récentes d'abord pour les programmes, les plus graves pour les personnes."
+    ),
     "Resolved ones too.": "Celles qui sont terminées aussi.",
     "One alert: what it says, what people did, who was told.": (
         "Une alerte : ce qu'elle dit, ce que l'on en a fait, qui a été prévenu."

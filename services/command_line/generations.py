@@ -25,6 +25,7 @@ from services.command_line.showing import (
     print_table,
     run,
     said,
+    state_shown,
 )
 from services.projector import comparing
 from services.projector import rebuild as making
@@ -199,7 +200,7 @@ def list_generations(home: Home = None, *, as_json: AsJson = False) -> None:
         print_table(
             said("Generations", "Générations"),
             heads("id", "state", "policy", "its version", "fold version"),
-            [tuple(row.values()) for row in rows],
+            [tuple((row | {"state": state_shown(row["state"])}).values()) for row in rows],
         )
 
 

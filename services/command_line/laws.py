@@ -10,7 +10,7 @@ from projections.jurisdictions import Invalid, Jurisdiction, Rules, jurisdiction
 from projections.policy import Policy
 from projections.working_days import Allowance
 from services.command_line.instance import PolicyFile, read_policy
-from services.command_line.showing import AsJson, heads, out, plainly, print_json, print_table, said
+from services.command_line.showing import SPOKEN, AsJson, heads, out, plainly, print_json, print_table, said
 
 
 def register(app: typer.Typer) -> None:
@@ -21,16 +21,27 @@ def register(app: typer.Typer) -> None:
     app.add_typer(law, name="jurisdiction")
 
 
+UNITS = {
+    "working day": "jour ouvré", "working days": "jours ouvrés", "day": "jour", "days": "jours", "month": "mois", "months": "mois",
+}  # fmt: skip
+
+
 def allowed(one: Allowance | None) -> str:
     """An allowance in words."""
     if one is None:
         return "–"
     number, unit = next(
         (n, u)
-        for n, u in ((one.working_days, "working days"), (one.days, "days"), (one.months, "months"))
+        for n, u in ((one.working_days, "working day"), (one.days, "day"), (one.months, "month"))
         if n is not None
     )
-    return f"{number} {unit}"
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def units_said(value: object) -> object:
+    """An allowance in the language of the session."""
+    number, _, unit = str(value).partition(" ")
+    return f"{number} {UNITS[unit]}" if SPOKEN == "fr" and unit in UNITS else value
 
 
 def rules_row(one: Jurisdiction, rules: Rules) -> dict[str, Any]:
@@ -52,7 +63,9 @@ def show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         return
     names = ("id", "effective_from", "zone", "holidays", "acknowledge", "answer", "final", "source")
     print_table(
-        said("Jurisdictions", "Réglementations"), heads(*names), [[row[name] for name in names] for row in rows]
+        said("Jurisdictions", "Réglementations"),
+        [head.replace("_", " ") for head in heads(*names)],
+        [[units_said(row[name]) for name in names] for row in rows],
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import UTC, datetime
 from enum import IntEnum
 from functools import wraps
 from pathlib import Path
@@ -20,6 +21,7 @@ from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
 from services.backup import NotRestored
 from services.command_line.french_words import HEADS
+from services.console.texts import moment, number, state_said
 from services.log import LogUnavailable
 from services.log_topics import TopicDiffers
 from services.notifier.rules import InvalidRules
@@ -149,8 +151,28 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*map(told, row))
     out.print(table)
+
+
+def told(cell: object) -> str:
+    """A cell of a table as people of the session's language write it."""
+    match cell:
+        case None:
+            return ""
+        case datetime():
+            return moment(SPOKEN, cell, UTC)
+        case bool():
+            return (("no", "yes"), ("non", "oui"))[SPOKEN == "fr"][cell]
+        case float():
+            return number(SPOKEN, cell)
+        case _:
+            return str(cell)
+
+
+def state_shown(name: str) -> str:
+    """The name of a state in the language of the session."""
+    return state_said(SPOKEN, name) if SPOKEN == "fr" else name
 
 
 def here(home: Path | None) -> tuple[Settings, dict[str, Any]]:

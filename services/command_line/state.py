@@ -23,6 +23,7 @@ from services.command_line.showing import (
     print_table,
     run,
 )  # fmt: skip
+from services.command_line.times import times_of
 from services.importer.words import spoken
 from services.log import LogUnavailable, end_offsets
 from services.reading import watermark
@@ -153,7 +154,8 @@ def status(home: Home = None, lang: Lang = SPOKEN, *, as_json: AsJson = False) -
     if as_json:
         print_json(told)
     else:
-        shown = told | {"share_of_time": _shares_said(told["share_of_time"], language)}
+        at = None if told["watermark"] is None else times_of(found, language).moment(told["watermark"])
+        shown = told | {"share_of_time": _shares_said(told["share_of_time"], language), "watermark": at}
         print_table("Parcours", ("", ""), [(said[language], shown[name]) for name, said in NAMES.items()])
         services = [(name, _service_said(state, language)) for name, state in told["services"].items()]
         print_table("Services", (("service", "state"), ("service", "état"))[language], services)

@@ -82,6 +82,7 @@ def _patient(routes: APIRouter, console: Console) -> None:
         return console.page(
             request, who, view, "patient", name=patient, cases=[pages.case_summary(file, name) for name in sight.cases],
             claims=[claim_told(file, name) for name in sight.claims], findings=pages.finding_rows(file, sight.findings),
+            timeline=pages.happened(sight.facts[-MOST_FACTS:], view), of_all=len(sight.facts),
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import quote
 
+from events.envelope import Recorded
 from projections.findings import Finding, findings
 from projections.path import Case
 from projections.patient import PatientFile
@@ -259,14 +260,18 @@ def timeline(file: PatientFile, name: str, view: View, now_file: PatientFile | N
     """The facts of a case, in order; those recorded after the instant looked at are marked."""
     known = {fact.name for fact in file.facts}
     source = now_file or file
+    facts = [fact for fact in source.facts if concerns(source, fact, name)]
+    return [row | {"later": row["fact"] not in known} for row in happened(facts, view)]
+
+
+def happened(facts: Iterable[Recorded], view: View) -> list[dict[str, Any]]:
+    """Facts as a timeline shows them."""
     return [
         {
-            "at": fact.occurred_at, "recorded_at": fact.recorded_at, "said": view.fact(fact.type),
-            "where": way(*where(fact)), "fact": fact.name,
-            "later": fact.name not in known,
+            "at": fact.occurred_at, "recorded_at": fact.recorded_at, "said": view.fact(fact.type), "where": way(*where(fact)),
+            "fact": fact.name,
         }
-        for fact in source.facts
-        if concerns(source, fact, name)
+        for fact in facts
     ]  # fmt: skip
 
 

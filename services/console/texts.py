@@ -54,7 +54,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "other_acts": ("Autres actions", "Other actions"),
     "patient": ("Patient", "Patient"),
     "now_in": ("Service actuel", "Now in"),
-    "age": ("Ouvert depuis", "Open for"),
+    "age": ("Depuis", "Open for"),
     "level": ("Niveau", "Level"),
     "why": ("Pourquoi", "Why"),
     "path": ("Parcours", "Path"),
