@@ -95,16 +95,20 @@ def list_alerts(
         print_json(rows)
         return
     view = times_of(found, language)
+    columns = (
+        ("state", "level", "what", "department", "said", "alert"),
+        ("état", "niveau", "quoi", "service", "dite le", "alerte"),
+    )[language]
     rows.sort(key=lambda row: SEVERITIES.index(severity(row["alert"].partition(":")[0], row["level"])), reverse=True)
     print_table(
         ("Alerts", "Alertes")[language],
-        (("state", "level", "what", "patient", "department", "said", "alert"),
-         ("état", "niveau", "quoi", "patient", "service", "dite le", "alerte"))[language],
+        columns,
         [
-            (state_said("fr", r["state"]) if language else r["state"], level_said(view, r["level"]), r[f"title_{lang}"], r["patient"],
-             r["department"], view.moment(r["said_at"]), r["alert"])
+            (state_said("fr", r["state"]) if language else r["state"], level_said(view, r["level"]), r[f"title_{lang}"],
+             r["department"], view.day(r["said_at"]), r["alert"])
             for r in rows
         ],
+        whole=columns[-1],
     )  # fmt: skip
 
 

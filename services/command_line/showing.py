@@ -145,11 +145,11 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people."""
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: str = "") -> None:
+    """A table for people; `whole`: the column that is never wrapped, so that it can be copied."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == whole)
     for row in rows:
         table.add_row(*map(told, row))
     out.print(table)

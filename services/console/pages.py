@@ -269,7 +269,7 @@ def happened(facts: Iterable[Recorded], view: View) -> list[dict[str, Any]]:
     return [
         {
             "at": fact.occurred_at, "recorded_at": fact.recorded_at, "said": view.fact(fact.type), "where": way(*where(fact)),
-            "fact": fact.name,
+            "fact": fact.name, "later": False,
         }
         for fact in facts
     ]  # fmt: skip

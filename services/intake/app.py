@@ -96,7 +96,7 @@ def app(
                 content["traceparent"] = parent
             one = admit(content, who, policy(), stamp.next())
             (where,) = await _write([one])
-        answer = {"id": one.id, "partition": where.partition, "offset": where.offset}
+        answer = {"id": one.id, "partition": where.partition, "offset": where.offset} | _warning(one)
         return Response(orjson.dumps(answer), 202, media_type="application/json")
 
     async def _many(pieces: list[bytes], who: Bearer) -> Response:
@@ -105,7 +105,7 @@ def app(
         for index, piece in enumerate(pieces):
             try:
                 good.append((index, admit(content_of(piece), who, policy(), stamp.next())))
-                results.append({"index": index, "status": 202, "id": good[-1][1].id})
+                results.append({"index": index, "status": 202, "id": good[-1][1].id} | _warning(good[-1][1]))
             except Problem as wrong:
                 results.append({"index": index} | wrong.document())
         for (index, _), where in zip(good, await _write([one for _, one in good]), strict=True):
@@ -128,6 +128,13 @@ def app(
         return written
 
     return api
+
+
+def _warning(one: Admitted) -> dict[str, str]:
+    """What whoever sends a type that nobody knows should hear: a new version's, or a slip of the pen."""
+    if one.unknown is None:
+        return {}
+    return {"warning": f"type: {one.unknown} is not known here: it is kept and counted, and nothing follows from it"}
 
 
 def _traceparent(content: dict[str, Any]) -> str | None:

@@ -40,11 +40,12 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A fact on its way to the log: its key and value."""
+    """A fact on its way to the log: its key and value, and its type where nobody here knows it."""
 
     id: str
     key: bytes
     value: bytes
+    unknown: str | None = None
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -137,7 +138,8 @@ def admit(content: dict[str, Any], who: Bearer, policy: Policy, at: datetime) ->
         raise Problem(422, "Not a fact", f"data.jurisdiction: {rule}", "data.jurisdiction", rule) from None
     except (TypeError, orjson.JSONEncodeError):
         raise Problem(422, "Not a fact", "(record): holds what JSON cannot", "(record)", "must be JSON") from None
-    return Admitted(fact.id, partition_key(fact.tenant, fact.subject).encode(), value)
+    key = partition_key(fact.tenant, fact.subject).encode()
+    return Admitted(fact.id, key, value, fact.type if fact.data is None else None)
 
 
 def _may_send(content: dict[str, Any], who: Bearer) -> None:

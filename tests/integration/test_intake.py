@@ -61,6 +61,16 @@ async def test_a_fact_is_accepted_with_its_place_in_the_log(door: Door) -> None:
     assert answer.json().keys() == {"id", "partition", "offset"}
 
 
+async def test_a_type_that_nobody_knows_is_taken_and_that_is_said(door: Door) -> None:
+    typo = FACT.replace(b"parcours.case.worked.v1", b"parcours.case.workd.v1")
+
+    alone, batch = await door.post(typo), await door.post(typo, content_type="application/x-ndjson")
+
+    assert alone.status_code == 202
+    assert alone.json()["warning"].startswith("type: parcours.case.workd.v1 is not known here")
+    assert batch.json()["results"][0]["warning"] == alone.json()["warning"]
+
+
 async def test_nobody_comes_in_without_the_right_token(door: Door) -> None:
     assert (await door.post(FACT, role="nobody")).status_code == 401
     assert (await door.post(FACT, role="nobody", authorization="Bearer parcours_wrong")).status_code == 401

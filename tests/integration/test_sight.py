@@ -10,7 +10,7 @@ import orjson
 
 from services import acting
 from services.security import Role, Visitor, create_link
-from tests.builders import DAY, MONDAY, closed, lines, received, registered, tick, worked
+from tests.builders import DAY, MONDAY, closed, lines, received, registered, said, tick, worked
 from tests.integration.test_query import moved, told
 from tests.line import Line
 from tests.served import Served, served
@@ -228,3 +228,31 @@ async def test_a_patient_a_case_or_a_claim_is_found_by_how_it_begins_closed_or_n
     assert "No case matches." in nobody
     assert "Claims of that name" not in elsewhere
     assert "/en/patients/p9" not in unseen
+
+
+async def test_somebody_without_a_case_is_found_and_their_page_says_what_happened(line: Line) -> None:
+    met = [
+        received(f"w{n}", topic="rare", department=d).of("w-1", "default").on(MONDAY + n * DAY)
+        for n, d in enumerate("AB")
+    ]
+    sent = said("contact.redirected", contact="w1", from_department="B", to_department="C", topic="rare")
+    await told(line, *BOTH, *met, sent.of("w-1", "default").on(MONDAY + 2 * DAY).named("w-sent"))
+    async with served(line) as api, visiting(api) as client, visiting(api, departments=["D"]) as limited:
+        listed = (await client.get("/en/cases", params={"find": "w-"})).text
+        unseen = (await limited.get("/en/cases", params={"find": "w-"})).text
+        page = (await client.get("/en/patients/w-1")).text
+
+    assert "Patients of that name, without a case" in listed
+    assert "/en/patients/w-1" in listed
+    assert "w-1" not in unseen.replace('value="w-"', "")
+    assert page.count("the patient gets in touch") == 2
+    assert "B → C" in page
+
+
+async def test_a_department_that_holds_no_case_shows_the_claims_it_owes_an_answer_to(line: Line) -> None:
+    await told(line, *BOTH, registered("k8", department="Z").of("p8", "default").on(MONDAY).named("k8"))
+    async with served(line) as api, visiting(api) as client:
+        page = (await client.get("/en/departments/Z")).text
+
+    assert "The claims it owes an answer to" in page
+    assert "/en/claims/k8" in page

@@ -1,6 +1,7 @@
 """What people bring, and what an importer notices about it."""
 
 import gzip
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -327,3 +328,23 @@ def test_what_an_import_saw_is_said_in_french_too(tmp_path: Path, capsys: pytest
         "inutilisables : pas une date : 1 ligne (3)", "à vérifier : le dossier s'appelle NA à la lettre (était-il vide ?) : 1 (ligne 1)",
     ):  # fmt: skip
         assert sentence in " ".join(said.err.split()), sentence
+
+
+@pytest.mark.parametrize("as_lived", [False, True])
+def test_what_is_still_to_come_has_not_happened(tmp_path: Path, *, as_lived: bool) -> None:
+    later = datetime.now(UTC) + timedelta(days=300)
+    path = brought(tmp_path, "log.csv", HEAD + f"c1,,A,2026-03-02T09:00:00Z\nc1,,B,{later.isoformat()}\n")
+    found, facts = planned(path, as_lived=as_lived)
+
+    assert [fact["data"]["department"] for fact in facts] == ["A"]  # type: ignore[index]
+    assert found.report.unusable == {"lies in the future": [2]}
+
+
+def test_a_xes_log_whose_first_event_has_no_department_has_one_all_the_same(tmp_path: Path) -> None:
+    event = '<event><string key="concept:name" value="a"/><date key="time:timestamp" value="2026-03-02T09:00:00Z"/>{}</event>'
+    group = '<string key="org:group" value="A"/>'
+    trace = f'<trace><string key="concept:name" value="c1"/>{event.format("")}{event.format(group)}</trace>'
+    found, facts = planned(brought(tmp_path, "log.xes", f'<?xml version="1.0"?><log>{trace}</log>'))
+
+    assert [fact["data"].get("department") for fact in facts] == [None, "A"]  # type: ignore[attr-defined]
+    assert not found.report.warnings
