@@ -67,7 +67,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "closed": ("clos", "closed"),
     "all": ("tous", "all"),
     "filter": ("Filtrer", "Filter"),
-    "min_level": ("À partir de", "From"),
+    "min_level": ("Niveau au moins", "Level at least"),
     "any": ("indifférent", "any"),
     "sort": ("Ordre", "Order"),
     "endured": ("le plus enduré d'abord", "most endured first"),
