@@ -116,6 +116,7 @@ async def morning(connection: Connection, tenant: str, only: Sequence[str] | Non
     return {
         "calls": calls[:CALLS],
         "more_calls": len(calls) > CALLS,
+        "taken": await tables.taken(connection, tenant, CALLS, only),
         "changes": await tables.open_findings(
             connection, tenant, 15, departments=only, opened=(view.now - YESTERDAY, None), open_only=False
         ),

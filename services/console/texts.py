@@ -33,6 +33,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Les patients que l'on est en train de perdre, ceux qui ont le plus enduré d'abord.",
         "Patients who are being lost, those who have endured most first.",
     ),
+    "taken": ("Pris en charge, pas encore résolu", "Taken on, not resolved yet"),
     "nobody_to_call": ("Personne n'attend d'appel.", "Nobody needs a call."),
     "since_yesterday": ("Depuis hier", "Since yesterday"),
     "nothing_new": ("Rien de nouveau depuis hier.", "Nothing new since yesterday."),

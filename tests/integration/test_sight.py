@@ -256,3 +256,19 @@ async def test_a_department_that_holds_no_case_shows_the_claims_it_owes_an_answe
 
     assert "The claims it owes an answer to" in page
     assert "/en/claims/k8" in page
+
+
+async def test_whom_somebody_has_taken_on_is_still_there_in_the_morning_with_their_name(line: Line) -> None:
+    await told(line, *moved("p1", "ABA"), *moved("p2", "CDC"))
+    wish = acting.Wish("acknowledged", "Mme Lambert")
+    await line.publish([orjson.dumps(acting.fact("default", "p1", "bounced_case:p1:c-p1:1", wish, datetime.now(UTC)))])
+    await line.project()
+    async with served(line) as api, visiting(api) as client, visiting(api, departments=["D"]) as limited:
+        page, theirs = [" ".join((await one.get("/en")).text.split()) for one in (client, limited)]
+
+    calls, _, taken = page.partition("Taken on, not resolved yet")
+    assert "/en/patients/p2" in calls
+    assert "/en/patients/p1" not in calls
+    assert "/en/patients/p1" in taken
+    assert "Mme Lambert" in taken
+    assert "Taken on" not in theirs
