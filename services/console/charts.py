@@ -85,7 +85,7 @@ def lanes(
         x1, y1, x2, y2 = x(after.since), y(before.department), x(after.since), y(after.department)
         parts.append(f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
     for stay in stays:
-        left, right = x(stay.since), x(stay.until or end)
+        left, right = x(stay.since), x(stay.until or now)
         kind = f"stay{' back' if stay.is_return else ''}{' planned' if stay.planned else ''}{' later' if stay.later else ''}"
         parts.append(
             f'<rect class="{kind}" x="{left:.1f}" y="{y(stay.department) - 9:.1f}" width="{max(3.0, right - left):.1f}"'

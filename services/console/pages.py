@@ -237,7 +237,8 @@ def lanes(file: PatientFile, name: str, view: View, now_file: PatientFile | None
     end = view.now if not case.closed or now_file is not None else max(last, case.last_sign or last)
     if is_long_silent(begin, last, view.now):  # what happened would be squeezed into the edge
         end = last + max(DAY, (last - begin) / 10)
-    days = [(at, view.day(at)) for at in charts.axis_days(begin.astimezone(view.zone), end.astimezone(view.zone), 6)]
+    drawn = max(end, last).astimezone(view.zone)  # a deadline may lie ahead
+    days = [(at, view.day(at)) for at in charts.axis_days(begin.astimezone(view.zone), drawn, 6)]
     return charts.lanes(stays, marks, end, f"{view.t('lanes')}: {' → '.join(case.path.departments)}", days)
 
 

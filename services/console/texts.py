@@ -251,6 +251,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "updated": ("La page s'est mise à jour.", "The page was updated."),
     "topic_none": ("sans sujet", "no topic"),
     "no_department": ("sans service", "no department"),
+    "holds_none": ("Il ne détient aucun dossier ouvert.", "It holds no open case."),
     "waiting_claims": ("Les réclamations dont il doit la réponse", "The claims it owes an answer to"),
     "all_cases_of": ("Tous les dossiers", "All cases"),
     "tomorrow": ("demain", "tomorrow"),

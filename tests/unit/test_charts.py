@@ -1,8 +1,11 @@
 """What is drawn can be read."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
-from services.console.charts import Dot, ageing
+import pytest
+
+from services.console.charts import Dot, Mark, Stay, ageing, lanes
 
 
 def test_lines_that_coincide_are_named_side_by_side() -> None:
@@ -13,3 +16,15 @@ def test_lines_that_coincide_are_named_side_by_side() -> None:
     places = {said: float(x) for x, said in re.findall(r'<text [^>]*x="([\d.]+)"[^>]*>(\d+ %)</text>', drawn)}
     assert places.keys() == {"50 %", "85 %", "95 %", "99 %"}
     assert places["50 %"] == places["99 %"] == places["85 %"] + 40 == places["95 %"] + 80
+
+
+def test_a_deadline_that_lies_ahead_draws_no_stay_into_the_future() -> None:
+    begin = datetime(2026, 3, 2, tzinfo=UTC)
+    now, due = begin + timedelta(days=10), begin + timedelta(days=40)
+    stays = [Stay("A", begin, None, is_return=False, planned=False)]
+    drawn = lanes(stays, [Mark(due, "A", "due", "due")], now, "lanes", [(now, "now"), (due, "due")])
+
+    (bar,) = re.findall(r'<rect class="stay" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', drawn)
+    ticks = [float(x) for x in re.findall(r'<line class="tick" x1="([\d.]+)"', drawn)]
+    assert float(bar[0]) + float(bar[1]) == pytest.approx(ticks[0], abs=0.2)
+    assert ticks[1] > ticks[0]
