@@ -13,6 +13,7 @@ from projections.findings import Finding
 SETTLING = timedelta(hours=1)
 OLD = timedelta(days=30)
 Act = Literal["raised", "revised", "resolved"]
+SEVERITIES = ("low", "medium", "high", "critical")
 
 
 class Announced(NamedTuple):
@@ -89,6 +90,11 @@ def severity(kind: str, level: str | None) -> Literal["low", "medium", "high", "
     if level in ("U4", "B3") or kind == "deemed_decision":
         return "high"
     return "low" if kind in ("illegitimate_pause", "late_contribution") else "medium"
+
+
+def gravity(kind: str, level: str | None) -> int:
+    """Its severity as a number: the larger, the graver."""
+    return SEVERITIES.index(severity(kind, level))
 
 
 def names(findings: Iterable[Finding]) -> dict[str, Finding]:

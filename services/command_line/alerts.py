@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from projections.announcing import severity
+from projections.announcing import gravity
 from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
@@ -38,7 +38,6 @@ from services.log_writing import LogWriter
 from services.tables import Connection, connected
 
 MOST = 1_000_000
-SEVERITIES = ("low", "medium", "high", "critical")
 UNSHOWN = {"title_en", "title_fr"} - {f"title_{SPOKEN}"}
 DONE = {"acknowledged": "prises en charge", "silenced": "mises en silence", "dismissed": "jugées sans utilité"}
 Alert = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alerts list` names them.")]
@@ -99,7 +98,7 @@ def list_alerts(
         ("state", "level", "what", "department", "said", "alert"),
         ("état", "niveau", "quoi", "service", "dite le", "alerte"),
     )[language]
-    rows.sort(key=lambda row: SEVERITIES.index(severity(row["alert"].partition(":")[0], row["level"])), reverse=True)
+    rows.sort(key=lambda row: gravity(row["alert"].partition(":")[0], row["level"]), reverse=True)
     print_table(
         ("Alerts", "Alertes")[language],
         columns,

@@ -1,12 +1,13 @@
 """Charts as SVG drawn on the server: lanes of a case, ages of cases, dots of small flows. Each says its numbers in words too."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 from itertools import pairwise
 
 HEAP = 3
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LABEL, LANE, WIDTH, RIGHT = 170, 38, 980, 20
 TOP, BOTTOM = 24, 34
 LONGEST_NAME = 22
@@ -93,6 +94,23 @@ def lanes(
         )
     parts += [_sign(x(mark.at), y(mark.department), mark) for mark in apart(marks, x)]
     return svg(WIDTH, height, label, parts)
+
+
+def legend(stays: Sequence[Stay], marks: Sequence[Mark], words: Mapping[str, str]) -> str:
+    """What the signs and the bars of a case's lanes mean: those that are drawn."""
+    kinds = [kind for kind in words if any(mark.kind == kind for mark in marks)]
+    icons = [(kind, _sign(11, 18, Mark(EPOCH, None, kind, words[kind]))) for kind in kinds]
+    bars = {"stay": True, "stay back": any(s.is_return for s in stays), "stay planned": any(s.planned for s in stays)}
+    icons += [
+        (kind, f'<rect class="{kind}" x="1" y="9" width="20" height="18" rx="4"/>')
+        for kind, is_drawn in bars.items()
+        if is_drawn
+    ]
+    listed = [
+        f'<li><svg width="22" height="32" viewBox="0 0 22 32" aria-hidden="true">{icon}</svg> {escape(words[kind])}</li>'
+        for kind, icon in icons
+    ]
+    return f'<ul class="legend">{"".join(listed)}</ul>'
 
 
 def apart(marks: Sequence[Mark], x: Callable[[datetime], float]) -> list[Mark]:

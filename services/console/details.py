@@ -111,8 +111,9 @@ def case_shown(view: View, now_file: PatientFile, file: PatientFile, name: str, 
     """A case as it is, or as it was known at an instant with what came to be known since in grey."""
     then = None if at is None else now_file
     known = name in file.cases
+    stops = {*pages.instants(now_file, name, view)} | ({at} if at else set())
     return {
-        "patient": now_file.patient, "stops": pages.instants(now_file, name), "as_of": at, "known": known,
+        "patient": now_file.patient, "stops": sorted(stops), "as_of": at, "known": known,
         "row": pages.case_summary(file, name) if known else None,
         "chart": pages.lanes(file, name, view, then) if known else "",
         "story": pages.story(file, name, view) if known else [],

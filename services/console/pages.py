@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from events.envelope import Recorded
+from projections.announcing import gravity
 from projections.findings import Finding, findings
 from projections.path import Case
 from projections.patient import PatientFile
@@ -239,7 +240,10 @@ def lanes(file: PatientFile, name: str, view: View, now_file: PatientFile | None
         end = last + max(DAY, (last - begin) / 10)
     drawn = max(end, last).astimezone(view.zone)  # a deadline may lie ahead
     days = [(at, view.day(at)) for at in charts.axis_days(begin.astimezone(view.zone), drawn, 6)]
-    return charts.lanes(stays, marks, end, f"{view.t('lanes')}: {' → '.join(case.path.departments)}", days)
+    drawing = charts.lanes(
+        stays, marks, end, f"{view.t('lanes')}{view.t('colon')} {' → '.join(case.path.departments)}", days
+    )
+    return drawing + charts.legend(stays, marks, {kind: view.pick(said) for kind, said in texts.LEGEND.items()})
 
 
 def story(file: PatientFile, name: str, view: View) -> list[str]:
@@ -277,9 +281,10 @@ def happened(facts: Iterable[Recorded], view: View) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def instants(file: PatientFile, name: str) -> list[datetime]:
-    """The instants at which something of a case was recorded: what the slider stops at."""
-    return sorted({fact.recorded_at for fact in file.facts if concerns(file, fact, name)})
+def instants(file: PatientFile, name: str, view: View) -> list[datetime]:
+    """The instants at which something of a case was recorded, of each minute the last: what the slider stops at."""
+    recorded = sorted({fact.recorded_at for fact in file.facts if concerns(file, fact, name)})
+    return list({view.moment(at): at for at in recorded}.values())
 
 
 def having(files: Sequence[PatientFile], case: str) -> Sequence[PatientFile]:
@@ -344,5 +349,7 @@ async def small_flows(
 
 
 def alert_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Alerts with their state, the gravest first."""
     now = datetime.now(UTC)
-    return [dict(row) | {"state": alert_state(row, now)} for row in rows]
+    told = [dict(row) | {"state": alert_state(row, now)} for row in rows]
+    return sorted(told, key=lambda row: gravity(row["alert"].partition(":")[0], row["level"]), reverse=True)

@@ -225,7 +225,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tenant": ("Établissement", "Establishment"),
     "over_too": ("Montrer aussi celles qui sont résolues", "Show those that are resolved too"),
     "over_not": ("Seulement celles qui ne sont pas résolues", "Only those that are not resolved"),
-    "newest": ("Les {n} plus récentes.", "The {n} newest."),
+    "newest": ("Les {n} plus récentes, les plus graves d'abord.", "The {n} newest, the gravest first."),
     "more_calls": ("Tous les dossiers, les plus malmenés d'abord", "All cases, those who have endured most first"),
     "unsaid": (
         "Hors de cette liste, parce que leur histoire est ancienne ou qu'ils viennent d'être vus :",
@@ -331,6 +331,19 @@ FACTS = {
     "alert.silenced": ("alerte en silence", "alert silenced"),
     "alert.dismissed": ("alerte écartée", "alert dismissed"),
 }
+
+LEGEND = {
+    "contact": ("contact", "contact"),
+    "act": ("act of a department", "acte d'un service"),
+    "redirect": ("sent elsewhere", "renvoi"),
+    "claim": ("claim", "réclamation"),
+    "due": ("answer due", "échéance"),
+    "finding": ("finding", "constat"),
+    "stay": ("visit", "passage"),
+    "stay back": ("came back", "retour"),
+    "stay planned": ("planned", "prévu"),
+}
+"""What is drawn in the lanes of a case, in English and French."""
 
 
 def index(language: Language) -> int:

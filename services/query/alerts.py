@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 
 from events.alerts import Severity
+from projections.announcing import SEVERITIES
 from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
@@ -18,7 +19,7 @@ from services.bells import Bells
 from services.cursors import cursor_of, key_of
 from services.guests import Problem
 from services.query.doors import Cursor, Door, Why, answer
-from services.query.stream import SEVERITIES, Wanted, follow
+from services.query.stream import Wanted, follow
 from services.sight import may_see
 from services.tables_query import note_access
 

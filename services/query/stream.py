@@ -7,13 +7,13 @@ from contextlib import suppress
 import orjson
 from sse_starlette import ServerSentEvent
 
+from projections.announcing import SEVERITIES
 from services import tables_alerts as tables
 from services.bells import Bells
 from services.sight import may_see
 from services.tables import TRANSIENT, Pool
 
 AT_ONCE = 500
-SEVERITIES = ("low", "medium", "high", "critical")
 
 
 class Wanted:

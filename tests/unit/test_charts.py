@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.console.charts import Dot, Mark, Stay, ageing, lanes
+from services.console.charts import Dot, Mark, Stay, ageing, lanes, legend
 
 
 def test_lines_that_coincide_are_named_side_by_side() -> None:
@@ -28,3 +28,13 @@ def test_a_deadline_that_lies_ahead_draws_no_stay_into_the_future() -> None:
     ticks = [float(x) for x in re.findall(r'<line class="tick" x1="([\d.]+)"', drawn)]
     assert float(bar[0]) + float(bar[1]) == pytest.approx(ticks[0], abs=0.2)
     assert ticks[1] > ticks[0]
+
+
+def test_the_legend_names_what_is_drawn_and_no_more() -> None:
+    begin = datetime(2026, 3, 2, tzinfo=UTC)
+    words = {"contact": "contact", "due": "due", "stay": "visit", "stay back": "back", "stay planned": "planned"}
+    said = legend(
+        [Stay("A", begin, None, planned=False, is_return=True)], [Mark(begin, "A", "contact", "c-1 & more")], words
+    )
+
+    assert re.findall(r"</svg> (\w+)</li>", said) == ["contact", "visit", "back"]
