@@ -61,15 +61,15 @@ class Answering(Standing):
             self._used(name)
         if said.to == "other":
             return
-        if said.kind == "answer" and said.substantive is not False:
-            topics = [self._contact(name).about for name in said.in_reply_to]
-            self._substantive(at, contact.cases, topics)
         if said.kind == "acknowledgement" and actor(fact).kind in MACHINES:
             return
         joined = [part.data.claim for part in contact.claim_facts if isinstance(part.data, CLAIM_UNITS)]
         for claim in self._claims_named(said.claim, contact, at, joined):
             claim.send(at, fact.name, contact.id, said.kind, said.in_reply_to)
             self._changed(claim)
+        if said.kind == "answer" and said.substantive is not False:
+            topics = [self._contact(name).about for name in said.in_reply_to]
+            self._substantive(at, contact.cases, topics)
 
     def _claim_fact(self, fact: Recorded, at: datetime, contact: Contact | None) -> None:
         """An acknowledgement, a holding reply or an answer, delivered."""

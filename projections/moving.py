@@ -156,13 +156,13 @@ class Moving(Answering):
                 planned=contact.is_expected,
             )
         self._meet(fact, contact, said.department, sent_on=False)
-        if said.outcome == "answered" and said.substantive is not False:
-            self._substantive(fact.occurred_at, contact.cases, [contact.about])
         if said.outcome in ("answered", "partial"):
             for claim in list(self.claims.values()):
                 if claim.has_begun and contact.id in claim.inbounds:
                     claim.handle(fact.occurred_at, contact.id, fact.name)
                     self._changed(claim)
+        if said.outcome == "answered" and said.substantive is not False:
+            self._substantive(fact.occurred_at, contact.cases, [contact.about])
 
     def _redirect(self, fact: Recorded, said: ContactRedirected) -> None:
         self._name(said.case, fact)

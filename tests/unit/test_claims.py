@@ -5,6 +5,7 @@ import pytest
 from projections.policy import Policy
 from tests.builders import (
     DAY,
+    HOUR,
     MONDAY,
     acknowledged,
     answered,
@@ -351,3 +352,30 @@ def test_every_jurisdiction_has_an_answer_and_breaches_it(name: str) -> None:
 
     assert found.clock("answer")["state"] == "breached"
     assert found.finding("unanswered_claim")["open"]
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_an_answer_that_ends_a_claim_has_answered_its_message_first(*, is_sent: bool) -> None:
+    """Both are one fact's doing, which DOMAIN does not order: what the patient got counts."""
+    reply = (
+        said(
+            "contact.sent",
+            contact="o1",
+            to="patient",
+            channel="mail",
+            kind="answer",
+            claim="k1",
+            case="c2",
+            in_reply_to=["m1"],
+        )
+        if is_sent
+        else said("contact.handled", contact="m1", department="A", outcome="answered")
+    )
+    found = fold(
+        registered("k1", case="c1").on(MONDAY).named("a"),
+        said("case.closed", case="c1", reason="answered_in", other_case="c2").on(MONDAY + DAY).named("b"),
+        said("contact.received", contact="m1", channel="phone", claim="k1", case="c2").on(MONDAY + 2 * DAY).named("c"),
+        reply.on(MONDAY + 2 * DAY + HOUR).named("d"),
+    )
+
+    assert found.clock("next")["state"] == "met"
