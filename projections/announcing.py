@@ -6,14 +6,15 @@ What was said belongs to no generation: an alert is the difference between the f
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
+from events.alerts import Severity
 from projections.findings import Finding
 
 SETTLING = timedelta(hours=1)
 OLD = timedelta(days=30)
 Act = Literal["raised", "revised", "resolved"]
-SEVERITIES = ("low", "medium", "high", "critical")
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 class Announced(NamedTuple):
@@ -83,7 +84,7 @@ def to_say(
     return alerts, min(again, default=None)
 
 
-def severity(kind: str, level: str | None) -> Literal["low", "medium", "high", "critical"]:
+def severity(kind: str, level: str | None) -> Severity:
     """How urgent a finding is for whoever reads it."""
     if level in ("U5", "B4"):
         return "critical"

@@ -8,6 +8,8 @@ from services.tables import Connection, Pool
 from services.tables_alerts import set_setting
 
 Row = dict[str, Any]
+UNSEEN = "not p.is_taken and not exists (select 1 from parcours.parked_decision d where d.digest = p.digest)"
+"""A parked record that nobody has seen to."""
 
 
 async def tenants(connection: Connection, limit: int) -> tuple[str, ...]:
@@ -58,9 +60,8 @@ async def generations(connection: Connection) -> list[Row]:
 async def parked(connection: Connection, tenant: str | None, limit: int | None) -> list[Row]:
     """Parked records nobody has seen to, the newest first: of a tenant and of none, or of all."""
     rows = await connection.fetch(
-        'select partition, "offset", code, field, rule, tenant, subject, appended_at from parcours.parked p where not is_taken'
+        f'select partition, "offset", code, field, rule, tenant, subject, appended_at from parcours.parked p where {UNSEEN}'
         " and ($1::text is null or tenant is null or tenant = $1)"
-        " and not exists (select 1 from parcours.parked_decision d where d.digest = p.digest)"
         ' order by appended_at desc, partition, "offset" desc limit $2',
         tenant, limit,
     )  # fmt: skip
@@ -69,11 +70,7 @@ async def parked(connection: Connection, tenant: str | None, limit: int | None) 
 
 async def parked_count(connection: Connection) -> int:
     """How many records are parked that nobody has seen to."""
-    n = await connection.fetchval(
-        "select count(*) from parcours.parked p where not is_taken"
-        " and not exists (select 1 from parcours.parked_decision d where d.digest = p.digest)"
-    )
-    return int(n)
+    return int(await connection.fetchval(f"select count(*) from parcours.parked p where {UNSEEN}"))
 
 
 async def parked_one(connection: Connection, partition: int, offset: int) -> Row | None:

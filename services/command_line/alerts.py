@@ -30,6 +30,7 @@ from services.command_line.showing import (
     print_table,
     run,
     said,
+    state_shown,
 )
 from services.command_line.times import times_of
 from services.console.pages import View
@@ -165,11 +166,14 @@ def show(
     times = times_of(found, SPOKEN == "fr")
     shown = {"title" if key == f"title_{SPOKEN}" else key: value for key, value in one.items() if key not in UNSHOWN}
     shown |= {key: times.moment(one[key]) for key in ("opened_at", "raised_at", "said_at")}
-    shown |= {"state": state_said(SPOKEN, one["state"])} if SPOKEN == "fr" else {}
+    shown |= {"state": state_shown(one["state"])}
     rows = [(key, value) for key, value in shown.items() if value is not None and not isinstance(value, list | dict)]
     print_table(name, ("", ""), [(*heads(key.replace("_", " ")), value) for key, value in rows])
     print_table(said("Why", "Pourquoi"), ("",), [(reason[f"text_{SPOKEN}"],) for reason in one["reasons"]])
-    told_acts = [act | {key: times.moment(act[key]) for key in ("at", "until")} for act in acts]
+    told_acts = [
+        act | {key: times.moment(act[key]) for key in ("at", "until")} | {"kind": state_shown(act["kind"])}
+        for act in acts
+    ]
     print_table(
         said("Acts", "Actes"), heads("kind", "at", "by", "until", "reason"), [tuple(act.values()) for act in told_acts]
     )

@@ -243,7 +243,9 @@ def lanes(file: PatientFile, name: str, view: View, now_file: PatientFile | None
     drawing = charts.lanes(
         stays, marks, end, f"{view.t('lanes')}{view.t('colon')} {' → '.join(case.path.departments)}", days
     )
-    return drawing + charts.legend(stays, marks, {kind: view.pick(said) for kind, said in texts.LEGEND.items()})
+    return drawing + charts.legend(
+        stays, marks, {kind: said[texts.index(view.language)] for kind, said in texts.LEGEND.items()}
+    )
 
 
 def story(file: PatientFile, name: str, view: View) -> list[str]:

@@ -334,16 +334,15 @@ FACTS = {
 
 LEGEND = {
     "contact": ("contact", "contact"),
-    "act": ("act of a department", "acte d'un service"),
-    "redirect": ("sent elsewhere", "renvoi"),
-    "claim": ("claim", "réclamation"),
-    "due": ("answer due", "échéance"),
-    "finding": ("finding", "constat"),
-    "stay": ("visit", "passage"),
-    "stay back": ("came back", "retour"),
-    "stay planned": ("planned", "prévu"),
+    "act": ("acte d'un service", "act of a department"),
+    "redirect": ("renvoi", "sent elsewhere"),
+    "claim": ("réclamation", "claim"),
+    "due": ("échéance", "answer due"),
+    "finding": ("constat", "finding"),
+    "stay": ("passage", "visit"),
+    "stay back": ("retour", "came back"),
+    "stay planned": ("prévu", "planned"),
 }
-"""What is drawn in the lanes of a case, in English and French."""
 
 
 def index(language: Language) -> int:

@@ -96,12 +96,9 @@ class Importing:
                 claimed.add(case)
                 yield from self._claim(row, case)
             try:
-                at = self.times.read(joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock)))
+                at = self._happened(joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock)))
             except ValueError as wrong:
                 self.report.refuse(wrong.args[0], row.number)
-                continue
-            if at > self.now + FORESIGHT:  # what the log would park, and a clock that ran on to it
-                self.report.refuse(words.FUTURE, row.number)
                 continue
             instant = last.get(case)
             if instant is None or instant.at != at:
@@ -109,6 +106,15 @@ class Importing:
                     self.report.warn(words.BACKWARDS, words.row_of_case(row.number, case))
                 instant = last[case] = Instant(at)
             yield at, self._act(row, case, instant)
+
+    def _happened(self, text: str) -> datetime:
+        """When something happened. Raises `ValueError` for what is no time, and for one to come: the log would park it, and the clock
+        would run on to it.
+        """
+        at = self.times.read(text)
+        if at > self.now + FORESIGHT:
+            raise ValueError(words.FUTURE)
+        return at
 
     def _usable_case(self, case: str, row: Row) -> bool:
         if not case:
@@ -152,12 +158,9 @@ class Importing:
         if claim is None:
             return
         try:
-            at = self.times.read(self._cell(row, claim.registered_at))
+            at = self._happened(self._cell(row, claim.registered_at))
         except ValueError:
             self.report.warn(words.NO_CLAIM, words.case(case))
-            return
-        if at > self.now + FORESIGHT:
-            self.report.refuse(words.FUTURE, row.number)
             return
         subject = self._subject(row, case)
         yield at, self._fact("claim.registered", subject, Instant(at), self._registration(row, case, claim))
@@ -165,12 +168,9 @@ class Importing:
         if answered is None:
             return
         try:
-            until = self.times.read(answered)
+            until = self._happened(answered)
         except ValueError:
             self.report.warn(words.NO_ANSWER, words.case(case))
-            return
-        if until > self.now + FORESIGHT:
-            self.report.warn(words.FUTURE_ANSWER, words.case(case))
             return
         if until < at:
             self.report.warn(words.EARLY_ANSWER, words.case(case))

@@ -54,14 +54,16 @@ NOT_APPLICABLE = Both(
     "the case is literally NA (was it empty?)", "le dossier s'appelle NA à la lettre (était-il vide ?)"
 )
 NO_CLAIM = Both(
-    "no claim: the case has no time of registration", "pas de réclamation : le dossier n'a pas de date d'enregistrement"
+    "no claim: the case has no time of registration, or one in the future",
+    "pas de réclamation : le dossier n'a pas de date d'enregistrement, ou elle est à venir",
 )
-NO_ANSWER = Both("no answer: its time cannot be read", "pas de réponse : sa date est illisible")
+NO_ANSWER = Both(
+    "no answer: its time cannot be read, or lies in the future", "pas de réponse : sa date est illisible, ou à venir"
+)
 EARLY_ANSWER = Both(
     "the answer lies before the claim: it is none",
     "la réponse précède la réclamation : ce n'en est pas une",
 )
-FUTURE_ANSWER = Both("no answer: its time lies in the future", "pas de réponse : sa date est à venir")
 NO_DEADLINE = Both("no deadline of its own: it cannot be read", "pas d'échéance propre : elle est illisible")
 NO_DEPARTMENT = Both(
     "no column is the department, so nobody can be found sent from one to another: say --department NAME",

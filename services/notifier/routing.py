@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import structlog
 
+from projections.announcing import SEVERITIES
 from services import tables_alerts as tables
 from services import tables_messages as messages
 from services.notifier.hours import Hours, after, allowed, next_time
-from services.notifier.rules import SEVERITIES, Rule, Rules, default_text, read_rules
+from services.notifier.rules import Rule, Rules, default_text, read_rules
 from services.tables import Connection, Pool
 from services.tables_alerts import Subscription
 from services.tables_messages import Unrouted
@@ -199,9 +200,8 @@ async def put(
             held=await tables.is_held(connection, row.tenant), note=note,
         )  # fmt: skip
     await messages.put_in(connection, message, row.id, listener.id, row.patient, severity)
-    if (
-        severity == "critical" and row.act == "revised" and listener.digest is None
-    ):  # it has become so: nobody waits for the group
+    has_become_critical = severity == "critical" and row.act == "revised"
+    if has_become_critical and listener.digest is None:
         await messages.hasten(connection, listener.id, row.patient, allowed(hours, now))
 
 

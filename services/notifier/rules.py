@@ -4,14 +4,13 @@ import re
 import tomllib
 from datetime import date, timedelta
 from importlib import resources
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from events.alerts import Severity
 from projections.findings import Kind
 
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 STRETCH = re.compile(r"(\d{1,6})(s|m|h|d)")
 

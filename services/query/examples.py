@@ -56,7 +56,7 @@ FOUND: dict[str, Any] = {
         "moves": [{"here": "admissions", "there": "billing", "moves": 40, "planned": 3, "returns": 6, "sterile": 2}],
     },
     "/v1/flows": {"flows": [{"topic": "organ donation", "weeks": [0, 1], "channels": {"phone": 1}, "contacts": 1, "a_week": 0.04,
-                             "is_small": True, "bounced": 0, "unanswered": 0}]},
+                             "of_weeks": 26, "is_small": True, "bounced": 0, "unanswered": 0}]},
     "/v1/findings": {"findings": [FINDING]},
     "/v1/summary": {"tenant": "north", "watermark": "2026-03-20T00:00:00Z", "events": 8577, "cases": 1434, "bounced_cases": 971},
     "/v1/accesses": {"accesses": [{"at": "2026-03-05T08:00:00Z", "who": "1a2b3c4d", "patient": "p-4411", "what": "case c-1"}]},

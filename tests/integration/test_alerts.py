@@ -551,3 +551,7 @@ async def test_what_is_critical_does_not_wait_for_the_interval_of_its_group(line
             line, *(worked(d, "c-p1").of("p1").on(MONDAY + timedelta(days=1, hours=n)) for n, d in enumerate("BABA"))
         )
         await until(lambda: any(m.body["data"]["alerts"][-1]["level"] == "B4" for m in receiver.taken))
+
+    levels = [alert["level"] for one in receiver.taken for alert in one.body["data"]["alerts"]]
+    assert levels[0] == "B2"
+    assert levels[-1] == "B4"

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from projections.policy import Policy
 from services import tables_projector as tables
+from services import tables_system
 from services.health import health_app, tables_health
 from services.intake.app import app
 from services.log import partition_of
@@ -128,6 +129,21 @@ async def test_a_parked_record_stays_parked_while_its_rule_holds_and_is_taken_on
     found = await line.export()
     assert found["cases"][0]["path"] == ["A"]
     assert found["errors"]["parked"] == 0
+
+
+async def test_what_somebody_discarded_is_no_longer_counted(line: Line) -> None:
+    good = lines(worked("A"), worked("B").named("b"))
+    await line.publish([one.replace(b'"A"', b'""').replace(b'"B"', b'""') for one in good])
+    await line.project()
+    async with connected(line.database, "tests") as connection:
+        first, second = await tables_system.parked(connection, None, None)
+        before = await tables_system.parked_count(connection)
+        await tables_system.discard_parked(connection, None, first["partition"], first["offset"], "a test")
+        after = await tables_system.parked_count(connection)
+        left = await tables_system.parked(connection, None, None)
+
+    assert (before, after) == (2, 1)
+    assert [row["offset"] for row in left] == [second["offset"]]
 
 
 async def test_folds_that_fail_for_many_stop_the_partition_and_keep_nothing(

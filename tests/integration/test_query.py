@@ -93,6 +93,7 @@ async def test_departments_and_small_flows(line: Line) -> None:
     assert departments["departments"][0]["held_hours"] == 1.0
     assert (flow["topic"], flow["contacts"], flow["is_small"]) == ("rare", 3, True)
     assert sum(flow["weeks"]) == 3
+    assert (flow["of_weeks"], flow["a_week"]) == (1, 3.0)  # the log is no older
 
 
 async def test_a_contact_of_six_days_ago_is_of_the_last_week(line: Line) -> None:

@@ -272,3 +272,15 @@ async def test_whom_somebody_has_taken_on_is_still_there_in_the_morning_with_the
     assert "/en/patients/p1" in taken
     assert "Mme Lambert" in taken
     assert "Taken on" not in theirs
+
+
+async def test_a_letter_that_came_back_stands_in_the_case_of_the_claim_it_was_about(line: Line) -> None:
+    letter = said("contact.sent", contact="o1", to="patient", channel="post", kind="holding", claim="k1")
+    back = said("contact.undelivered", contact="o1")
+    await told(
+        line, *BOTH, letter.of("p1", "default").on(MONDAY + DAY).named("o1"), back.of("p1", "default").on(MONDAY + 3 * DAY).named("o2"),
+    )  # fmt: skip
+    async with served(line) as api, visiting(api) as client:
+        page = (await client.get("/en/cases/c-p1")).text
+
+    assert "never arrived" in page
