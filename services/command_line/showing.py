@@ -145,7 +145,7 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: str = "") -> None:
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: str | None = None) -> None:
     """A table for people; `whole`: the column that is never wrapped, so that it can be copied."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
     for column in columns:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import typer
 
+from services.command_line import showing
 from services.command_line.french import help_said, into_french, sentence_said
 from services.command_line.french_words import WORDS
 from services.command_line.main import app
@@ -117,3 +118,15 @@ def test_a_command_that_cannot_be_understood_is_told_so_in_french(arguments: str
     with pytest.raises(Exception) as wrong:  # noqa: PT011 - Typer's own kinds are not public
         command.main(arguments.split(), standalone_mode=False)
     assert sentence_said(wrong.value.format_message()) == french  # type: ignore[attr-defined]
+
+
+def test_what_is_long_is_folded_and_what_is_to_be_copied_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    way = " → ".join(["admissions", "billing"] * 12)
+    name = "bounced_case:" + "p" * 40 + ":c-1:1"
+
+    showing.print_table("A case", ("", ""), [("path", way)])
+    showing.print_table("Alerts", ("what", "alert"), [(way, name)], whole="alert")
+
+    case, _, alerts = capsys.readouterr().out.partition("Alerts")
+    assert case.count("admissions") == 12
+    assert name in alerts
