@@ -186,7 +186,7 @@ def _path_reasons(path: Path) -> list[Said]:
             )
         )
     if path.is_open:
-        said.append(Said("no_answer", "no substantive answer since", "aucune réponse circonstanciée depuis"))
+        said.append(Said("no_answer", "no substantive answer so far", "aucune réponse circonstanciée à ce jour"))
     return said
 
 
