@@ -8,7 +8,7 @@ import structlog
 from services.collector import keep_all, tidy
 from services.log import Record
 from services.projector.gathered import Gathered
-from services.projector.stretch import Step, Stretching
+from services.projector.stretch import Step, Stretching, UnderWay
 from services.tables import NOT_KEPT
 from services.tables_generations import has_timeline_index, partitions_with_people
 
@@ -42,7 +42,7 @@ class Filling(Stretching):
             if some is None:
                 return
             try:
-                await self.take_stretch(number, some, step)
+                await self.take_stretch(UnderWay(number, some), step)
                 self._peopled.add(number)
             except NOT_KEPT as wrong:
                 log.warning("rows refused", error=type(wrong).__name__, partition=number)

@@ -41,7 +41,6 @@ class Gathered:
     looked_at: int = 0
     found: datetime | None = None
     spilled: Spilled = field(default_factory=Spilled)
-    ahead: dict[int, Recorded | Parked] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
@@ -158,20 +157,6 @@ class Gathered:
         for person, listed in merged.items():
             listed.sort(key=OFFSET)
             yield person, listed
-
-    def to_come(self) -> Iterator[Raw]:
-        """The records in memory, in the order in which they are shared out."""
-        for key in reversed(self.theirs):
-            yield from self.theirs[key]
-
-    def read_ahead(self, raw: Raw, reader: Reader) -> None:
-        """Read a record before its turn has come."""
-        self.ahead[raw.offset] = reader.read(raw)
-
-    def read(self, raw: Raw, reader: Reader) -> Recorded | Parked:
-        """What a record says, if need be by reading it now."""
-        one = self.ahead.pop(raw.offset, None) if self.ahead else None
-        return reader.read(raw) if one is None else one
 
     def _parts(self) -> Iterator[dict[bytes, list[Raw]]]:
         yield self.theirs

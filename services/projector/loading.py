@@ -24,7 +24,7 @@ from services.tables import Connection, Generation, Pool
 from services.tables_projector import Position
 
 FAILURES_A_MINUTE = 20
-AT_A_STRETCH = 0.001
+AT_A_STRETCH = 0.0005
 log = structlog.get_logger("parcours.projector")
 
 

@@ -4,10 +4,10 @@ DESIGN sections 4 and 5.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from uuid import UUID, uuid4
 
 import structlog
@@ -27,11 +27,11 @@ from services.tables import NOT_KEPT, Connection, Generation, Pool
 from services.tables_projector import FenceLost, Position
 
 PART = 4_000
+WAITING = 4
+"""How many parts of a stretch may wait to be written."""
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
 """How many gathered records, or bytes of them, are in memory; the others wait on disk."""
 SHORTEST = 16_000
-READ_AHEAD = 40_000
-"""How many records of a stretch are read before it begins, while the end of the one before it is written."""
 LONGEST = 2
 """How many records a stretch has at most, as a multiple of the facts that may be held in memory."""
 log = structlog.get_logger("parcours.projector")
@@ -43,20 +43,51 @@ class StretchLost(RuntimeError):
     """What was gathered of a partition is used up and not in the tables: it has to be read again from where they stand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnderWay:
-    """A stretch on its way into the tables, while the next one is gathered: of which partition, and the offset after it."""
+    """A stretch on its way into the tables, and the one `before` it, if there is one. `is_folded` once everybody is: then the next one
+    can be. Nobody is of two partitions; what crosses them is left in the inbox, as by two projectors.
+    """
 
-    taking: asyncio.Task[None]
     number: int
-    end: int
+    some: Gathered
+    before: "UnderWay | None" = None
+    is_folded: asyncio.Event = field(default_factory=asyncio.Event)
+    later: Later = field(default_factory=Later)
+    taking: asyncio.Task[None] | None = None
+
+    def set_out(self, taking: Coroutine[None, None, None]) -> None:
+        """Begin; what becomes of it is asked for by `Stretching`, or by nobody any more."""
+        self.taking = asyncio.create_task(taking)
+        self.taking.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def cancel(self) -> None:
+        """It is not wanted any more."""
+        if self.taking is not None:
+            self.taking.cancel()
+
+    async def folded(self) -> bool:
+        """Wait until the next one can be folded; False where it ended before."""
+        assert self.taking is not None  # noqa: S101 - only what has set out is waited for
+        waiting = asyncio.ensure_future(self.is_folded.wait())
+        await asyncio.wait({self.taking, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        return self.is_folded.is_set()
+
+    async def landed(self) -> None:
+        """Wait until it is in the tables. Raises `StretchLost` where it will not be."""
+        assert self.taking is not None  # noqa: S101 - only what has set out is waited for
+        await asyncio.wait({self.taking})
+        if self.taking.cancelled() or self.taking.exception() is not None:
+            raise StretchLost(f"of partition {self.number}, and with it the one behind it")
 
 
 class Stretching(Projecting):
     """Folds batches as they come; of a partition that is far behind, it gathers what comes, up to `LONGEST` times as many records as
     facts may be held in memory, and folds that person by person: in batches nearly everybody would be read back for each.
 
-    One stretch may be under way while the next one, of another partition, is gathered; nothing else is done before it has `landed`.
+    Two stretches may be under way, of two partitions: one is folded while the end of the other is written, and a third is gathered. Nothing
+    else is done before they have `landed`, which they do in their order. Where one failed, they are taken one at a time.
     """
 
     _has_strays = False
@@ -68,10 +99,9 @@ class Stretching(Projecting):
         self._gathering: dict[int, Gathered | None] = {}
         self._most = LONGEST * memory.limit
         self._goal: dict[int, int] = {}
-        self._later = Later()
         self._is_interrupted = False
-        self._under_way: UnderWay | None = None
-        self._all_folded = asyncio.Event()
+        self._under_way: list[UnderWay] = []
+        self._most_under_way = 2
 
     # -- far behind --------------------------------------------------------------------------------------------------------
 
@@ -82,16 +112,17 @@ class Stretching(Projecting):
 
     def wanted_from(self, number: int) -> int:
         """The offset of the next record that is wanted of a partition."""
-        if self._under_way is not None and self._under_way.number == number:
-            return self._under_way.end
+        for one in self._under_way:
+            if one.number == number:
+                return one.some.end
         some = self._gathering.get(number)
         return some.end if some is not None and some.records else self.ahead[number].next_offset
 
     def let_go(self) -> None:
         """As of every projector; nothing is gathered any more, and no stretch is under way."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.taking.cancel()
+        under_way, self._under_way = self._under_way, []
+        for one in under_way:
+            one.cancel()
         for number in list(self._gathering):
             self.forget(number)
         super().let_go()
@@ -133,12 +164,13 @@ class Stretching(Projecting):
                 await self.take_in({number: some})
                 continue
             while some:
-                if self._under_way is not None and self._under_way.number == number:
+                if any(one.number == number for one in self._under_way):
                     await self._stretched()
                 if number not in self._gathering:
                     await super().landed()
                     self._memory.drop_partitions([number])
-                    tidy()
+                    if not self._under_way:  # else all that it is busy with would be looked through
+                        tidy()
                     self._gathering[number] = Gathered(min(self._memory.limit, IN_MEMORY), MOST_BYTES)
                     self._goal[number] = even(ends.get(number, 0) - some[0].offset, self._most)
                 found = self._gathering[number]
@@ -161,55 +193,48 @@ class Stretching(Projecting):
             await self._stretched()
 
     async def _set_out(self, number: int, step: Step) -> None:
-        """Begin to take in what is gathered of a partition, once nothing else is on its way."""
-        await self._read_ahead(number)
-        await self.landed()
+        """Begin to take in what is gathered of a partition, once everybody of the stretch before it is folded, and nothing else is on its
+        way.
+        """
+        if self._under_way:
+            is_folded = await self._under_way[-1].folded()
+            await self._stretched(self._most_under_way - 1 if is_folded else 0)
+        await super().landed()
         some = self._gathering.get(number)
         if some is None:
             raise StretchLost(f"of partition {number}")
         self._gathering[number] = None
         self._memory.drop_partitions([number])
         some.complete(self._reader)
-        keep_all()
-        self._all_folded.clear()
-        self._under_way = UnderWay(asyncio.create_task(self._take_along(number, some, step)), number, some.end)
-
-    async def _read_ahead(self, number: int) -> None:
-        """Read some of what is gathered of a partition, once nothing is left to fold of the stretch that is under way."""
-        under_way, some = self._under_way, self._gathering.get(number)
-        if under_way is None or some is None:
-            return
-        folded = asyncio.ensure_future(self._all_folded.wait())
-        await asyncio.wait({under_way.taking, folded}, return_when=asyncio.FIRST_COMPLETED)
-        folded.cancel()
-        started, breath = time.perf_counter(), Breath()
-        for raw in islice(some.to_come(), READ_AHEAD):
-            if under_way.taking.done():
-                break
-            some.read_ahead(raw, self._reader)
-            if breath.is_due:
-                await breath.taken()
-        self.spent.decode += time.perf_counter() - started
+        if not self._under_way:
+            keep_all()
+        one = UnderWay(number, some, self._under_way[-1] if self._under_way else None)
+        self._under_way.append(one)
+        one.set_out(self._take_along(one, step))
 
     def _miss_none(self) -> None:
         """Raises `StretchLost` where what was gathered is neither there nor under way."""
+        under_way = {one.number for one in self._under_way}
         for number, some in self._gathering.items():
-            if some is None and (self._under_way is None or self._under_way.number != number):
+            if some is None and number not in under_way:
                 raise StretchLost(f"of partition {number}")
 
-    async def _stretched(self) -> None:
-        """The stretch that was under way is in the tables, if there was one. Raises `StretchLost` where one did not land before."""
-        if (under_way := self._under_way) is not None:
+    async def _stretched(self, most: int = 0) -> None:
+        """No more than so many stretches are under way. Raises `StretchLost` where one did not land before."""
+        while len(self._under_way) > most:
+            one = self._under_way[0]
+            assert one.taking is not None  # noqa: S101 - it has set out
             try:
-                await under_way.taking
+                await one.taking
             finally:
-                if self._under_way is under_way:
-                    self._under_way = None
+                if one in self._under_way:
+                    self._under_way.remove(one)
         self._miss_none()
 
-    async def _take_along(self, number: int, some: Gathered, step: Step) -> None:
+    async def _take_along(self, one: UnderWay, step: Step) -> None:
+        number, some = one.number, one.some
         try:
-            await self.take_stretch(number, some, step)
+            await self.take_stretch(one, step)
         except BreakerOpened:  # once it is released, what can be kept is kept, batch by batch
             self._careful_until[number] = some.end
             self._gathering.pop(number, None)
@@ -220,8 +245,8 @@ class Stretching(Projecting):
             raise RowsRefused(str(wrong)) from wrong
         except (FenceLost, StretchLost):
             raise
-        except BaseException:  # it may have been too long
-            self._most = max(SHORTEST, self._goal[number] // 2)
+        except BaseException:  # it may have been too long, or in the way of another
+            self._most, self._most_under_way = max(SHORTEST, self._goal[number] // 2), 1
             raise
         finally:
             some.close()
@@ -231,12 +256,13 @@ class Stretching(Projecting):
 
     # -- a stretch ---------------------------------------------------------------------------------------------------------
 
-    async def take_stretch(self, number: int, some: Gathered, step: Step) -> None:
+    async def take_stretch(self, one: UnderWay, step: Step) -> None:
         """The transaction of what was gathered of a partition; `step` is told how many records were folded.
 
-        Nobody of that partition is in memory, and nothing of it on its way. If this raises, `some` is used up.
+        Nobody of that partition is in memory, and nothing of it on its way. If this raises, what was gathered is used up.
         """
-        told, to, facts = 0, {number: self._position(number, some, uuid4())}, self.spent.facts
+        number, some = one.number, one.some
+        told, to = 0, {number: self._position(number, some, uuid4())}
 
         def count(n: int) -> None:
             nonlocal told
@@ -248,7 +274,7 @@ class Stretching(Projecting):
                 await connection.execute(
                     "set local idle_in_transaction_session_timeout = 0"
                 )  # a long file takes its time
-                await self._fill_in(connection, number, some, to, count)
+                await self._fill_in(connection, one, to, count)
         except BaseException:
             step(-told)
             if number in self.positions:
@@ -257,37 +283,37 @@ class Stretching(Projecting):
         finally:
             self._has_strays = False
         step(some.records - told)
-        self.measures.facts.inc(self.spent.facts - facts)
         self.spent.records += some.records
         self.positions |= to
         self.ahead = dict(self.positions)
 
-    async def _fill_in(
-        self, connection: Connection, number: int, some: Gathered, to: dict[int, Position], step: Step
-    ) -> None:
-        last, until = self._lived(), to[number].watermark
+    async def _fill_in(self, connection: Connection, one: UnderWay, to: dict[int, Position], step: Step) -> None:
+        last, number, some = self._lived(), one.number, one.some
         batch = to[number].batch
         assert batch is not None  # noqa: S101 - it was made with one
         await self._move(connection, self.positions, to, batch)
-        last.changes.parked += [parked_row(one) for one in some.parked]
+        last.changes.parked += [parked_row(record) for record in some.parked]
         renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.keys])
-        self._later = Later()
         try:
-            strays = await self._fold_parts(connection, number, some, renamed, until, last, step)
-            await self._fold_last(connection, number, to, strays, last)
+            strays = await self._fold_parts(connection, one, renamed, to[number].watermark, last, step)
+            if one.before is not None:
+                await one.before.landed()
+                one.before = None
+            await self._fold_last(connection, one, to, strays, last)
         finally:
-            self._later.close()
+            one.later.close()
         self.spent.facts += last.facts
+        self.measures.facts.inc(last.facts)
 
     async def _fold_last(
-        self, connection: Connection, number: int, to: dict[int, Position], strays: Sequence[Raw], last: Work
+        self, connection: Connection, one: UnderWay, to: dict[int, Position], strays: Sequence[Raw], last: Work
     ) -> None:  # fmt: skip
         """Records whose keys named others, what crosses partitions, and what is said."""
         if strays:  # their keys named others, who may be in the tables by now
             self._has_strays = True
             self.ahead |= to
             batch = Batch()
-            batch.take(number, strays, self._reader.read)
+            batch.take(one.number, strays, self._reader.read)
             await self._fold_records(connection, last, batch)
         self._go_on()
         if last.remerged:
@@ -295,39 +321,41 @@ class Stretching(Projecting):
             await self._merge_people(connection, last)
         self.measures.note_parked(last.changes.parked)
         await self._make_rows(last)
-        for rows in self._later.all():
+        for rows in one.later.all():
             await tables_writing.write_outbox(connection, rows)
         await self._finish(connection, last)
 
     async def _fold_parts(
-        self, connection: Connection, number: int, some: Gathered, renamed: Mapping[Person, str], until: datetime | None,
-        last: Work, step: Step,
+        self, connection: Connection, one: UnderWay, renamed: Mapping[Person, str], until: datetime | None, last: Work, step: Step
     ) -> list[Raw]:  # fmt: skip
         """Some people after others, who are folded while the rows of those before them are written: nobody is in two parts.
         Back come the records that are about somebody else than their keys say.
         """
-        strays, before, writing = list[Raw](), None, None
+        number, some = one.number, one.some
+        strays, writing = list[Raw](), deque[asyncio.Task[None]]()
         try:
             async with self._pool.acquire() as reading:
                 for part in in_parts(some.shared_out(renamed), PART):
                     work = self._lived()
-                    strays += await self._read_part(work, number, some, part, renamed)
+                    strays += await self._read_part(work, number, part, renamed)
                     await self._fold_theirs(reading, work, renamed, {number: until})
                     await self._make_rows(work)
-                    self._pass_on(work, last)
+                    self._pass_on(work, last, one.later)
                     self.measures.note_parked(work.changes.parked)
-                    if before is not None:
-                        await before
-                    before, writing = writing, asyncio.create_task(self._finish_after(writing, connection, work))
+                    while len(writing) >= WAITING:
+                        await writing.popleft()
+                    after = writing[-1] if writing else None
+                    writing.append(asyncio.create_task(self._finish_after(after, connection, work)))
                     self.spent.facts += work.facts
+                    self.measures.facts.inc(work.facts)
                     step(sum([len(listed) for _, listed in part]))
-            self._all_folded.set()
-            if writing is not None:
-                await writing
+            one.is_folded.set()
+            if writing:
+                await writing[-1]
         except BaseException:
-            if writing is not None:
-                writing.cancel()  # and with it the one it waits for
-                await asyncio.gather(writing, return_exceptions=True)
+            if writing:
+                writing[-1].cancel()  # and with it those it waits for
+                await asyncio.gather(*writing, return_exceptions=True)
             raise
         return strays
 
@@ -354,19 +382,19 @@ class Stretching(Projecting):
         return work
 
     async def _read_part(
-        self, work: Work, number: int, some: Gathered, part: Part, renamed: Mapping[Person, str]
+        self, work: Work, number: int, part: Part, renamed: Mapping[Person, str]
     ) -> list[Raw]:  # fmt: skip
         started, breath = time.perf_counter(), Breath()
         strays = list[Raw]()
         for person, listed in part:
             if breath.is_due:
                 await breath.taken()
-            read = [(raw, some.read(raw, self._reader)) for raw in listed]
+            read = [(raw, self._reader.read(raw)) for raw in listed]
             strays += work.take(number, person, read, renamed, self._home)
         self.spent.decode += time.perf_counter() - started
         return strays
 
-    def _pass_on(self, work: Work, last: Work) -> None:
+    def _pass_on(self, work: Work, last: Work, later: Later) -> None:
         """Once everybody is in, all merges and voids are judged together, what is erased is erased, and what was found is said: the
         number of an alert is a lock for its tenant.
         """
@@ -378,7 +406,7 @@ class Stretching(Projecting):
         for row in work.changes.outbox if last.erased else ():  # once what was to be said of the erased before is gone
             if row[1:3] in last.erased:
                 last.changes.outbox.append(row)
-        self._later.add([row for row in work.changes.outbox if row[1:3] not in last.erased])
+        later.add([row for row in work.changes.outbox if row[1:3] not in last.erased])
         work.changes.corrections, work.changes.tombstones, work.erased = [], [], {}
         work.changes.outbox = []
 

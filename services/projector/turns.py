@@ -7,8 +7,9 @@ AT_ONCE = 1
 
 
 class Turns:
-    """Whose turn it is. While the log holds more than `room` records that are not read, partitions far behind are read one at a
-    time; those that are not, or not any more, are always read: the next one begins while the last records of the former come in.
+    """Whose turn it is. Once the log holds more than `room` records that are not read, partitions far behind are read one at a
+    time until none is; those that are not, or not any more, are always read: the next one begins while the last records of the former
+    come in.
     """
 
     def __init__(self, room: int) -> None:
@@ -26,8 +27,7 @@ class Turns:
         self.reading, self.waiting = set(), set()
 
     def _far(self, lags: Mapping[int, int]) -> set[int]:
-        if sum(lags.values()) <= self._room:
-            self.reading = set()
+        if not self.reading and not self.waiting and sum(lags.values()) <= self._room:
             return set()
         self.reading = {number for number in self.reading if lags.get(number, 0) > FAR}
         far = sorted(number for number, lag in lags.items() if lag > FAR and number not in self.reading)

@@ -1,6 +1,7 @@
 """A projector that is far behind gathers a stretch of a partition and folds it person by person: the same tables, each thing said once."""
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,8 +15,7 @@ from services.log import Outgoing, Record, end_offsets, partition_of
 from services.projector import app as projecting
 from services.projector import retrying, stretch, turns
 from services.projector.batch import RowsRefused
-from services.projector.gathered import Gathered
-from services.projector.stretch import Step, Stretching, StretchLost
+from services.projector.stretch import Step, Stretching, StretchLost, UnderWay
 from services.settings import Settings
 from tests.builders import DAY, MONDAY, fold_lines, lines, received, refusing, registered, said, tick, worked
 from tests.faults.plan import log_of, to_nobody
@@ -272,6 +272,131 @@ async def test_a_stretch_under_way_that_does_not_land_is_read_again(
     await what_was_said(line)
 
 
+async def checkpoints(line: Line, *numbers: int) -> list[int]:
+    """Where partitions stand in the tables."""
+    rows = await line.fetch("select partition, next_offset from parcours.checkpoint")
+    at = {row["partition"]: row["next_offset"] for row in rows}
+    return [at[number] for number in numbers]
+
+
+@pytest.fixture
+def first_held_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.Event]:
+    """What is written first waits until this is set."""
+    gate, honest, calls = asyncio.Event(), tables_writing.write, list[int]()
+
+    async def write(*args: Any, **how: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            await gate.wait()
+        await honest(*args, **how)
+
+    monkeypatch.setattr(tables_writing, "write", write)
+    yield gate
+    gate.set()
+
+
+async def test_a_stretch_is_folded_while_the_one_before_it_is_written_and_lands_after_it(
+    line: Line, first_held_back: asyncio.Event
+) -> None:
+    log = log_of(Random(17), 200)
+    await line.publish(log)
+    (one, some), (other, more), (third, most), *rest = (await by_partition(line)).items()
+    ends = {number: found[-1].offset + 1 for number, found in ((one, some), (other, more), (third, most))}
+
+    async with asyncio.timeout(5):
+        await line.projecting.take_far({one: some}, ends, to_nobody, goes_on=True)
+        await line.projecting.take_far({other: more}, ends, to_nobody, goes_on=True)
+    waiting = asyncio.ensure_future(line.projecting.take_far({third: most}, ends, to_nobody, goes_on=True))
+    await asyncio.sleep(0.3)
+    assert line.projecting.spent.facts > len(some)  # the second one is folded, and written
+    assert await checkpoints(line, one, other) == [0, 0]
+    assert not waiting.done()  # a third one is not begun
+
+    first_held_back.set()
+    await waiting
+    assert await checkpoints(line, one) == [ends[one]]
+    await line.projecting.landed()
+    assert await checkpoints(line, one, other, third) == [ends[one], ends[other], ends[third]]
+    for number, left in rest:
+        await line.projecting.project({number: left})
+    await line.projecting.settle()
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def test_with_a_stretch_that_fails_goes_the_one_behind_it_and_then_they_are_taken_one_at_a_time(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = log_of(Random(18), 200)
+    await line.publish(log)
+    (one, some), (other, more), *_ = (await by_partition(line)).items()
+    ends = {one: some[-1].offset + 1, other: more[-1].offset + 1}
+    honest, gate, calls = tables_writing.write, asyncio.Event(), list[int]()
+
+    async def write(*args: Any, **how: Any) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            await gate.wait()
+            await away()
+        await honest(*args, **how)
+
+    monkeypatch.setattr(tables_writing, "write", write)
+    await line.projecting.take_far({one: some}, ends, to_nobody, goes_on=True)
+    await line.projecting.take_far({other: more}, ends, to_nobody, goes_on=True)
+    await asyncio.sleep(0.2)
+    gate.set()
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+        await line.projecting.landed()
+    with pytest.raises(StretchLost):
+        await line.projecting.landed()
+    assert await checkpoints(line, one, other) == [0, 0]
+    assert await line.fetch("select 1 from parcours.timeline") == []
+
+    await line.projecting.take(range(line.partitions))
+    monkeypatch.setattr(tables_writing, "write", honest)
+    gate = held_back(monkeypatch)
+    await line.projecting.take_far({one: some}, ends, to_nobody, goes_on=True)
+    waiting = asyncio.ensure_future(line.projecting.take_far({other: more}, ends, to_nobody, goes_on=True))
+    await asyncio.sleep(0.2)
+    is_alone = not waiting.done()
+    gate.set()
+    await waiting
+    assert is_alone
+    await line.projecting.landed()
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def test_a_merge_in_a_stretch_that_is_written_reaches_those_whom_the_next_one_has_folded(
+    line: Line, first_held_back: asyncio.Event
+) -> None:
+    homes = list(line.homes().items())
+    (one, survivor), (other, leaving) = homes[:2]
+    merge = said("patient.merged", into=survivor).of(leaving).named("m").on(MONDAY + 2 * DAY)
+    facts = [worked(d, case=f"{who}-{d}").named(f"{who}{d}").of(who) for who in (survivor, leaving) for d in "ABC"]
+    after = [
+        worked(d, case=f"{who}-{d}").named(f"{who}2{d}").of(who).on(MONDAY + 3 * DAY)
+        for who in (survivor, leaving)
+        for d in "ABC"
+    ]
+    log = lines(*facts, merge, *after)
+    await line.publish(log)
+    found = await by_partition(line)
+    ends = {number: found[number][-1].offset + 1 for number in (one, other)}
+
+    # the merge lies in the leaving person's partition: that one is on its way first, and nobody knows of the merge yet
+    await line.projecting.take_far({other: found[other]}, ends, to_nobody, goes_on=True)
+    await line.projecting.take_far({one: found[one]}, ends, to_nobody, goes_on=True)
+    await asyncio.sleep(0.2)
+    assert await checkpoints(line, one, other) == [0, 0]
+    first_held_back.set()
+    await line.projecting.landed()
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, log)
+    await what_was_said(line)
+
+
 async def test_no_more_is_gathered_than_a_stretch_has(line: Line) -> None:
     line.projecting = await line.projector(held_facts=5)
     log = lines(
@@ -311,9 +436,9 @@ async def test_a_projector_far_behind_catches_up_by_stretches_while_facts_go_on_
     taken: list[int] = []
     honest = Stretching.take_stretch
 
-    async def take_stretch(self: Stretching, number: int, some: Gathered, step: Step) -> None:
-        taken.append(some.records)
-        await honest(self, number, some, step)
+    async def take_stretch(self: Stretching, one: UnderWay, step: Step) -> None:
+        taken.append(one.some.records)
+        await honest(self, one, step)
 
     monkeypatch.setattr(Stretching, "take_stretch", take_stretch)
     monkeypatch.setattr(projecting, "EVENTS", line.topic)

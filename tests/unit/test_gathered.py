@@ -131,20 +131,6 @@ def test_what_does_not_fit_into_memory_is_shared_out_like_what_does(seed: int) -
     assert all(listed == sorted(listed) for listed in found[0][0].values())
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_what_is_read_ahead_is_what_comes_first_and_says_the_same(seed: int) -> None:
-    random, some = Random(seed), Gathered(1_000, 1_000_000)
-    some.add([One(n, value, b"default|p%d" % random.randrange(9)) for n, value in enumerate(told(random, ODD))])
-    some.complete(READER)
-    come = list(some.to_come())
-    for raw in come[:10]:
-        some.read_ahead(raw, READER)
-    shared = [raw for _, listed in some.shared_out({}) for raw in listed]
-    assert shared == come
-    assert [some.read(raw, READER) for raw in shared] == [READER.read(raw) for raw in shared]
-    assert not some.ahead
-
-
 def test_it_is_full_by_records_or_by_bytes() -> None:
     by_count, by_size = Gathered(2, 1_000), Gathered(1_000, 2)
     for some in (by_count, by_size):

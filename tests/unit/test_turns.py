@@ -36,9 +36,14 @@ def test_partitions_that_went_away_hold_no_turn() -> None:
     assert turns.change(dict.fromkeys(range(6), 90_000))[0] == {1, 2, 3, 4, 5}
 
 
-def test_nobody_has_a_turn_once_all_that_is_left_fits() -> None:
+def test_once_begun_turns_go_on_until_nobody_is_far_behind() -> None:
     turns = Turns(100_000)
     turns.change({0: 90_000, 1: 90_000})
 
-    assert turns.change({0: 60_000, 1: 20_000}) == (set(), {1})
+    assert turns.change({0: 20_000, 1: 20_000}) == (set(), set())
+    assert turns.reading == {0}
+    assert turns.change({0: FAR, 1: 20_000}) == (set(), {1})
+    assert turns.change({0: 0, 1: FAR}) == (set(), set())
+    assert turns.reading == set()
+    assert turns.change({0: 20_000, 1: 20_000}) == (set(), set())
     assert turns.reading == set()
