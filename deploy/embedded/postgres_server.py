@@ -49,6 +49,7 @@ SETTINGS: dict[str, str] = {
     "listen_addresses": LOOPBACK,
     "max_connections": "100",
     "shared_buffers": "256MB",
+    "wal_buffers": "64MB",  # with 8 MB somebody waits 70 times per thousand records of a catch-up for room in them
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "huge_pages": "off",
