@@ -7,7 +7,7 @@ from events.catalogue import decoded
 from events.contacts import ContactLinked, ContactReclassified, ContactUndelivered, ContactUnlinked
 from events.envelope import Recorded
 from events.patients import FactVoided, PatientErased, PatientMerged
-from projections.findings import findings
+from projections.findings import department_of, findings
 from projections.patient import PatientFile
 from projections.policy import Policy
 from projections.rows import Row, case_row, claim_row, finding_row, stamp
@@ -210,11 +210,12 @@ def way(here: str | None, there: str | None) -> str:
 
 
 def claim_told(file: PatientFile, name: str) -> Row:
-    """A claim with its explanation, line by line, and both elapsed figures."""
+    """A claim with the department that owes the answer, its explanation, line by line, and both elapsed figures."""
     one = file.claims[name]
     now = file.watermark or one.t0
     end = one.answered_at or now
     return claim_row(file, one, now) | {
+        "department": department_of(file, one),
         "rules": {"jurisdiction": one.jurisdiction.id, "version": one.rules.version, "source": one.rules.source},
         "elapsed": {
             "calendar_days": round((end - one.t0).total_seconds() / 86400, 2),

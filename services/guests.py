@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 
 from services.security import Bearer, bearer
 from services.tables import AWAY, Pool
@@ -35,6 +35,21 @@ class Problem(Exception):
         if self.field is not None:
             found |= {"field": self.field, "rule": self.rule}
         return found
+
+
+def tell_of_tokens(api: FastAPI) -> None:
+    """Have the OpenAPI document say that every route wants a token; the routes look at it themselves, not by a dependency."""
+    plain = api.openapi
+
+    def with_tokens() -> dict[str, Any]:
+        document = plain()
+        document.setdefault("components", {})["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer", "description": "A token made by `parcours token create`."}
+        }
+        document["security"] = [{"token": []}]
+        return document
+
+    api.openapi = with_tokens  # type: ignore[method-assign] # as FastAPI has it extended
 
 
 class Guests:

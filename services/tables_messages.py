@@ -331,6 +331,16 @@ async def deliveries(
     return found
 
 
+async def undelivered(connection: Connection) -> tuple[int, str | None]:
+    """How many messages were tried and have not arrived, and what the latest of them was answered."""
+    row = await connection.fetchrow(
+        "select count(*) as n, (array_agg(last_answer order by id desc))[1] as answer from parcours.message"
+        " where state = 'failed' or (state = 'waiting' and attempts > 0)"
+    )
+    assert row is not None  # noqa: S101 - a count is always one row
+    return row["n"], row["answer"]
+
+
 async def attempts(connection: Connection, message: int) -> list[dict[str, Any]]:
     rows = await connection.fetch(
         "select at, answer, seconds from parcours.attempt where message = $1 order by at", message

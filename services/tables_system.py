@@ -18,6 +18,11 @@ async def tenants(connection: Connection, limit: int) -> tuple[str, ...]:
     return tuple(row["tenant"] for row in rows)
 
 
+async def is_known(connection: Connection, tenant: str) -> bool:
+    """Whether there is a patient of an establishment."""
+    return bool(await connection.fetchval("select exists (select 1 from parcours.patient where tenant = $1)", tenant))
+
+
 async def heartbeats(connection: Connection) -> list[Row]:
     """What every service of the last day said when it last said that it lives."""
     rows = await connection.fetch(

@@ -84,7 +84,7 @@ def list_alerts(
     Example: parcours alerts list --lang fr
     """
     language = chosen(lang)
-    _, found = here(home)
+    _, found = here(home, tenant)
 
     async def read() -> list[Any]:
         async with connected(str(found["postgres"]), "alerts") as connection:
@@ -150,7 +150,7 @@ def show(
 
     Example: parcours alerts show bounced_case:p-4411:c-1:1
     """
-    _, found = here(home)
+    _, found = here(home, tenant)
 
     async def read() -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]:
         async with connected(str(found["postgres"]), "alerts") as connection:
@@ -238,7 +238,7 @@ def quality(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False
 
     Example: parcours alerts quality --json
     """
-    _, found = here(home)
+    _, found = here(home, tenant)
 
     async def read() -> list[dict[str, Any]]:
         async with connected(str(found["postgres"]), "alerts") as connection:

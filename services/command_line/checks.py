@@ -6,7 +6,7 @@ import sys
 import psutil
 
 from events import native
-from services import tables_system
+from services import tables_messages, tables_system
 from services.importer.words import Both
 from services.log import LogUnavailable
 from services.log_topics import TopicDiffers, ensure_topics
@@ -22,6 +22,7 @@ TOPICS = Both("topics", "sujets Kafka")
 TABLES = Both("tables", "tables")
 PARKED = Both("parked records", "enregistrements mis de côté")
 SICK = Both("quarantined patients", "patients en quarantaine")
+MESSAGES = Both("messages not delivered", "messages non remis")
 OVERDUE = Both("deadlines not fired", "échéances non déclenchées")
 SERVICES = Both("services", "services")
 KILLED = Both(
@@ -96,6 +97,7 @@ async def _tables(url: str) -> list[Check]:
                 "select count(*) from parcours.patient p join parcours.checkpoint c using (partition)"
                 " where p.next_due_at <= c.watermark and not p.is_quarantined"
             )
+            undelivered, answer = await tables_messages.undelivered(connection)
             beats = {row["service"]: row["silent"] for row in await connection.fetch(BEATS)}
     except TablesUnavailable as wrong:
         return [(TABLES, False, str(wrong))]
@@ -107,8 +109,16 @@ async def _tables(url: str) -> list[Check]:
         (PARKED, parked == 0, Both(f"{parked}; see parcours parked list", f"{parked} ; voir parcours parked list")),
         (SICK, sick == 0, f"{sick}"),
         (OVERDUE, overdue == 0, f"{overdue}"),
+        (MESSAGES, undelivered == 0, _undelivered(undelivered, answer)),
         _beating(beats),
     ]
+
+
+def _undelivered(n: int, answer: str | None) -> str:
+    if n == 0:
+        return "0"
+    answer = answer or "–"
+    return Both(f"{n} ({answer}); see parcours alerts deliveries", f"{n} ({answer}) ; voir parcours alerts deliveries")
 
 
 def _beating(beats: dict[str, float]) -> Check:

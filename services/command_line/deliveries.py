@@ -45,7 +45,7 @@ def deliveries(
     """
     if state is not None and state not in STATES:
         fail_for("--state", STATES, state)
-    _, found = here(home)
+    _, found = here(home, tenant)
 
     async def read() -> list[dict[str, Any]]:
         async with connected(str(found["postgres"]), "alerts") as connection:

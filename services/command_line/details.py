@@ -100,7 +100,7 @@ def summary(
     Example: parcours summary --lang fr
     """
     language = chosen(lang)
-    _, found = here(home)
+    _, found = here(home, tenant)
 
     async def read() -> Row:
         async with connected(str(found["postgres"]), "summary") as connection:
@@ -155,7 +155,7 @@ def case(
     Example: parcours case c-12 --as-of 2026-03-03T00:00:00Z
     """
     language = chosen(lang)
-    _, found = here(home)
+    _, found = here(home, tenant)
     files = _files(found, reading.patients_with_case, (tenant, patient, name), as_of, occurred_by)
     told = [case_told(file, name) for file in files if name in file.cases]
     if not told:
@@ -222,7 +222,7 @@ def claim(
     Example: parcours claim k-7 --lang fr
     """
     language = chosen(lang)
-    _, found = here(home)
+    _, found = here(home, tenant)
     files = _files(found, reading.patients_with_claim, (tenant, patient, name), as_of, occurred_by)
     told = [claim_told(file, name) for file in files if name in file.claims and file.claims[name].has_begun]
     if not told:
@@ -263,6 +263,10 @@ def show_claim(one: Row, language: int, times: View) -> None:
         (f"{number('en', days['calendar_days'])} calendar days, {days['working_days']} working days since it was made.",
          f"{number('fr', days['calendar_days'])} jours calendaires, {days['working_days']} jours ouvrés depuis son dépôt.")[language]
     )  # fmt: skip
+    if one["department"]:
+        out.print(
+            (f"The answer is owed by {one['department']}.", f"La réponse revient à {one['department']}.")[language], markup=False
+        )  # fmt: skip
     for line in one["explanation"]:
         out.print(
             f"· {line[f'text_{times.language}']}" + (f"  [{line['fact']}]" if line["fact"] else ""),

@@ -202,7 +202,7 @@ def export(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = True) 
     Example: parcours export --tenant north
     """
     del as_json
-    _, found = here(home)
+    _, found = here(home, tenant)
 
     async def read() -> Row:
         async with connected(str(found["postgres"]), "export") as connection:

@@ -62,7 +62,7 @@ def bounced(
     if min_level not in LEVELS:
         fail_for("--min-level", LEVELS, min_level)
     chosen(lang)
-    _, found = here(home)
+    _, found = here(home, tenant)
     if as_of is not None or occurred_by is not None:
         past = everything_at(found, tenant, as_of, occurred_by)
         cases = [row for row in past.cases if (row["level"] or "") >= min_level]
@@ -167,7 +167,7 @@ def claims(
     """
     language = chosen(lang)
     within = None if due_within is None else duration(due_within)
-    _, found = here(home)
+    _, found = here(home, tenant)
     if as_of is not None or occurred_by is not None:
         if within is not None:
             fail("--due-within looks ahead from now: it does not go with --as-of or --occurred-by", Exit.USAGE)
@@ -237,7 +237,7 @@ def calendar(
     Example: parcours calendar -o due.ics --lang fr
     """
     language = chosen(lang)
-    _, found = here(home)
+    _, found = here(home, tenant)
     rows = run(_owed(str(found["postgres"]), tenant, None))
     to.write_bytes(calendar_of(rows, times_of(found, language).zones, language))
     out.print(f"{to}: {len(rows)}", markup=False)

@@ -19,6 +19,7 @@ from deploy.embedded.server_process import EmbeddedServerError
 from events.envelope import TENANT
 from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
+from services import tables_system
 from services.backup import NotRestored
 from services.command_line.french_words import HEADS
 from services.console.texts import moment, number, state_said
@@ -28,7 +29,7 @@ from services.notifier.rules import InvalidRules
 from services.publishing import BadFile
 from services.servers import AlreadyRunning, PortTaken
 from services.settings import BadSettings, Settings, running, settings
-from services.tables import AWAY, DATABASE_ERRORS, NoGeneration, TablesUnavailable
+from services.tables import AWAY, DATABASE_ERRORS, NoGeneration, TablesUnavailable, active_generation, connected
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -79,6 +80,7 @@ Home = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Only this establishment.")]
 
+MOST_TENANTS = 10
 USAGE_ERRORS = (BadSettings, InvalidPolicy, Invalid, InvalidRules)
 AWAY_ERRORS = (LogUnavailable, TablesUnavailable, EmbeddedServerError, NotRunning, *AWAY)
 PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, NotRestored, PortTaken, Problem, *DATABASE_ERRORS)
@@ -175,8 +177,8 @@ def state_shown(name: str) -> str:
     return state_said(SPOKEN, name) if SPOKEN == "fr" else name
 
 
-def here(home: Path | None) -> tuple[Settings, dict[str, Any]]:
-    """The settings of an instance that runs. Raises `NotRunning`."""
+def here(home: Path | None, tenant: str | None = None) -> tuple[Settings, dict[str, Any]]:
+    """The settings of an instance that runs; a word of warning where it knows nobody of an establishment. Raises `NotRunning`."""
     one = settings(home)
     found = running(one)
     if one.kafka and one.postgres:
@@ -188,7 +190,23 @@ def here(home: Path | None) -> tuple[Settings, dict[str, Any]]:
                 f"Parcours ne tourne pas dans {one.home}. Pour démarrer : parcours up",
             )
         )
+    if tenant is not None:
+        run(_look_for(tenant, str(found["postgres"])))
     return one, found
+
+
+async def _look_for(tenant: str, url: str) -> None:
+    async with connected(url, "tenant") as connection:
+        if await active_generation(connection) is None or await tables_system.is_known(connection, tenant):
+            return
+        known = ", ".join(await tables_system.tenants(connection, MOST_TENANTS)) or "–"
+    err.print(
+        said(
+            f"No patient of an establishment {tenant!r} is known here; there are some of: {known}",
+            f"Aucun patient d'un établissement {tenant!r} n'est connu ici ; il y en a de : {known}",
+        ),
+        markup=False,
+    )
 
 
 def chosen(lang: str) -> int:

@@ -1,5 +1,6 @@
 """subscription: who is told of alerts, and by which way."""
 
+import os
 import re
 import secrets as randomness
 from dataclasses import replace
@@ -17,6 +18,7 @@ from services.command_line.showing import (
     Problem,
     Tenant,
     check_tenant,
+    err,
     fail,
     fail_for,
     heads,
@@ -97,6 +99,14 @@ def add(
     else:
         out.print(
             f"{one.id} {one.secrets[0] if one.secrets else ''}".strip(), markup=False, highlight=False, soft_wrap=True
+        )
+    if one.kind == "email" and not os.environ.get("PARCOURS_SMTP"):
+        err.print(
+            said(
+                "No mail server is set here: mails wait until the notifier finds one in PARCOURS_SMTP.",
+                "Aucun serveur de courriel n'est indiqué ici : les courriels attendent que le service d'envoi en trouve un dans"
+                " PARCOURS_SMTP.",
+            )
         )
 
 

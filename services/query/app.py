@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI
 
 from services.bells import Bells
-from services.guests import Guests
+from services.guests import Guests, tell_of_tokens
 from services.kept import Kept
 from services.log_writing import LogWriter
 from services.query import alerts, exports, figures, reads, subscriptions
@@ -36,6 +36,7 @@ def add_query(
     api.include_router(exports.router(door))
     add_problems(api)
     show_examples(api)
+    tell_of_tokens(api)
 
     async def close() -> None:
         await bells.close()

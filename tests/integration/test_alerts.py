@@ -136,6 +136,12 @@ async def test_a_department_that_closes_is_one_message_and_everything_is_listed(
         assert len(await tables.alerts(connection, "default", raised_only=True)) == 200
 
 
+async def undelivered(line: Line) -> tuple[int, str | None]:
+    """What the doctor is told of messages that did not arrive."""
+    async with line.pool.acquire() as connection:
+        return await messages.undelivered(connection)
+
+
 async def test_what_fails_is_tried_again_under_the_same_name(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "SCHEDULE", (timedelta(seconds=0.05),) * 6)
     monkeypatch.setattr(webhooks, "LIMIT", 0.3)
@@ -154,6 +160,7 @@ async def test_what_fails_is_tried_again_under_the_same_name(line: Line, monkeyp
     assert told["a"][3].startswith("302")
     assert told["a"][5] == "200"
     assert told["took"] >= timedelta(seconds=1)  # Retry-After was honoured
+    assert await undelivered(line) == (0, None)
 
 
 async def test_410_disables_and_a_schedule_that_is_over_pauses(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,6 +444,7 @@ async def test_what_cannot_be_made_a_message_fails_in_its_time_and_holds_nothing
         await until(lambda: _done(line, 1, "failed"))
     (row,) = await deliveries(line)
     assert (row["attempts"], row["last_answer"]) == (2, "could not be sent: ValueError")
+    assert await undelivered(line) == (1, "could not be sent: ValueError")
 
 
 def test_a_title_is_one_line_whatever_a_department_is_called() -> None:

@@ -33,13 +33,23 @@ class Person:
 
     def says(self, *words: str, code: int = 0, seconds: float = 120) -> str:
         """Run a command; its output. The exit code must be the one expected, and there is never a traceback."""
+        done = self._done(*words, seconds=seconds)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def warns(self, *words: str) -> str:
+        """Run a command that succeeds; what it says beside its output."""
+        done = self._done(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stderr
+
+    def _done(self, *words: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PARCOURS_HOME": str(self.home), "COLUMNS": "200"}
         done = subprocess.run(
             [*COMMAND, *words], capture_output=True, text=True, env=environment, timeout=seconds, check=False
         )
         assert "Traceback" not in done.stderr, done.stderr
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stdout + done.stderr
+        return done
 
     def reads(self, *words: str) -> Any:
         return json.loads(self.says(*words))
@@ -144,10 +154,15 @@ def test_facts_by_http_are_seen_by_the_commands(person: Person) -> None:
     assert all(word in figures for word in ("dossiers ballottés", "B2 ballotté", "réclamations sans réponse"))
     (told,) = person.reads("case", "c9", "--json")
     assert [visit["department"] for visit in told["visits"]] == ["A", "B", "A"]
+    assert person.warns("bounced", "--tenant", "north") == ""
+    for words in (("bounced",), ("claims",), ("summary",), ("alerts", "list"), ("export",)):
+        assert "No patient of an establishment 'norht' is known here; there are some of: " in person.warns(
+            *words, "--tenant", "norht"
+        )
 
 
 def test_a_claim_is_explained_line_by_line(person: Person, tmp_path: Path) -> None:
-    held = registered("k77", jurisdiction="fr-csp").of("p77", "south")
+    held = registered("k77", jurisdiction="fr-csp", department="cardio").of("p77", "south")
     person.says("publish", str(write(tmp_path / "claim.jsonl", lines(held, tick("2026-06-02T00:00:00Z")))), "--wait")
 
     told = person.says("claim", "k77", "--lang", "fr")
@@ -155,6 +170,8 @@ def test_a_claim_is_explained_line_by_line(person: Person, tmp_path: Path) -> No
     assert "échéance" in told
     (claim,) = person.reads("claim", "k77", "--json")
     assert claim["elapsed"]["working_days"] > 50
+    assert claim["department"] == "cardio"
+    assert "La réponse revient à cardio." in told
     assert claim["clocks"][0]["started_at"] == "2026-03-02T09:00:00Z"
     assert not re.search(r"\d{4}-\d\d-\d\d", told)
     overdue = person.says("claims", "--tenant", "south", "--overdue", "--lang", "fr")

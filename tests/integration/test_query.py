@@ -26,6 +26,16 @@ async def told(line: Line, *facts: Said) -> None:
     await line.project()
 
 
+async def test_the_description_of_the_api_says_that_every_route_wants_a_token(line: Line) -> None:
+    async with served(line) as api, await api.client() as client:
+        described = (await client.get("/v1/openapi.json")).json()
+
+    assert described["security"] == [{"token": []}]
+    assert described["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert all("security" not in route for methods in described["paths"].values() for route in methods.values())
+    assert "/v1/events" in described["paths"]
+
+
 async def test_cases_come_worst_first_page_by_page(line: Line) -> None:
     await told(
         line,
