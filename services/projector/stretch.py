@@ -17,7 +17,7 @@ from services.collector import keep_all, tidy
 from services.projector.batch import Projecting, RowsRefused
 from services.projector.changes import Person
 from services.projector.gathered import Gathered, in_parts, named
-from services.projector.held import Memory
+from services.projector.held import Held, Memory
 from services.projector.loading import BreakerOpened, Breath
 from services.projector.records import Batch, Reader, digest_of, parked_row
 from services.projector.spilled import Later, Raw
@@ -32,6 +32,8 @@ WAITING = 4
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
 """How many gathered records, or bytes of them, are in memory; the others wait on disk."""
 SHORTEST = 16_000
+LONG = 64
+"""From how many facts on a file is kept in memory once its stretch has landed, as far as there is room."""
 LONGEST = 2
 """How many records a stretch has at most, as a multiple of the facts that may be held in memory."""
 log = structlog.get_logger("parcours.projector")
@@ -46,7 +48,8 @@ class StretchLost(RuntimeError):
 @dataclass(slots=True)
 class UnderWay:
     """A stretch on its way into the tables, and the one `before` it, if there is one. `is_folded` once everybody is: then the next one
-    can be. Nobody is of two partitions; what crosses them is left in the inbox, as by two projectors.
+    can be. Nobody is of two partitions; what crosses them is left in the inbox, as by two projectors. `long`: files that would take
+    their time to be read back.
     """
 
     number: int
@@ -54,6 +57,7 @@ class UnderWay:
     before: "UnderWay | None" = None
     is_folded: asyncio.Event = field(default_factory=asyncio.Event)
     later: Later = field(default_factory=Later)
+    long: list[Held] = field(default_factory=list)
     taking: asyncio.Task[None] | None = None
 
     def set_out(self, taking: Coroutine[None, None, None]) -> None:
@@ -102,6 +106,7 @@ class Stretching(Projecting):
         self._is_interrupted = False
         self._under_way: list[UnderWay] = []
         self._most_under_way = 2
+        self.keeps_from = LONG
 
     # -- far behind --------------------------------------------------------------------------------------------------------
 
@@ -286,6 +291,7 @@ class Stretching(Projecting):
         self.spent.records += some.records
         self.positions |= to
         self.ahead = dict(self.positions)
+        self._memory.put(one.long)
 
     async def _fill_in(self, connection: Connection, one: UnderWay, to: dict[int, Position], step: Step) -> None:
         last, number, some = self._lived(), one.number, one.some
@@ -300,6 +306,7 @@ class Stretching(Projecting):
                 await one.before.landed()
                 one.before = None
             await self._fold_last(connection, one, to, strays, last)
+            one.long = [held for held in one.long if held.person not in last.held and not held.is_quarantined]
         finally:
             one.later.close()
         self.spent.facts += last.facts
@@ -340,6 +347,8 @@ class Stretching(Projecting):
                     strays += await self._read_part(work, number, part, renamed)
                     await self._fold_theirs(reading, work, renamed, {number: until})
                     await self._make_rows(work)
+                    if self._speaks:
+                        one.long += [held for held in work.held.values() if len(held.file.known) >= self.keeps_from]
                     self._pass_on(work, last, one.later)
                     self.measures.note_parked(work.changes.parked)
                     while len(writing) >= WAITING:

@@ -15,7 +15,7 @@ from asyncpg.transaction import Transaction
 
 from services.log import Record
 from services.projector.batch import Projecting
-from services.projector.stretch import Stretching, StretchLost
+from services.projector.stretch import LONG, Stretching, StretchLost
 from services.tables import TRANSIENT
 from services.tables_projector import FenceLost
 from tests.builders import Said, lines, said, tick, worked
@@ -200,6 +200,7 @@ async def _several_on_their_way(work: Projecting, batch: dict[int, list[Record]]
 
 async def _in_stretches(work: Stretching, batch: dict[int, list[Record]], random: Random) -> None:
     """Each partition's records gathered, in pieces, and folded person by person; what was lost on the way is read again."""
+    work.keeps_from = random.choice((1, 4, LONG))
     try:
         for number, records in batch.items():
             cut, ends = random.randrange(len(records) + 1), {number: records[-1].offset + 1}

@@ -66,8 +66,10 @@ async def test_by_stretches_the_tables_are_the_fold(
     await what_was_said(line)
 
 
-async def test_by_stretches_and_batches_in_turn_the_tables_are_the_fold(line: Line) -> None:
+@pytest.mark.parametrize("keeps_from", [1, 5, 64])
+async def test_by_stretches_and_batches_in_turn_the_tables_are_the_fold(line: Line, keeps_from: int) -> None:
     random, log = Random(6), list[bytes]()
+    line.projecting.keeps_from = keeps_from
     for some in (log_of(random, 60), log_of(random, 90), log_of(random, 70)):
         log += some
         await line.publish(some)
@@ -394,6 +396,35 @@ async def test_a_merge_in_a_stretch_that_is_written_reaches_those_whom_the_next_
     await line.projecting.landed()
     await by_stretches(line, 1_000)
     await same_as_fold(line, log)
+    await what_was_said(line)
+
+
+async def test_long_files_are_kept_once_their_stretch_has_landed_and_not_before(
+    line: Line, first_held_back: asyncio.Event
+) -> None:
+    number, patient = next(iter(line.homes().items()))
+    short = next(
+        f"p{n}"
+        for n in range(100)
+        if f"p{n}" != patient and partition_of(f"default|p{n}".encode(), line.partitions) == number
+    )
+    facts = [worked("AB"[n % 2], case="c1").named(f"f{n}").of(patient) for n in range(stretch.LONG)]
+    log = lines(*facts, worked("A", case="c2").named("s").of(short))
+    await line.publish(log)
+    some = (await by_partition(line))[number]
+
+    await line.projecting.take_far({number: some}, {number: some[-1].offset + 1}, to_nobody, goes_on=True)
+    await asyncio.sleep(0.2)
+    assert list(line.projecting.memory) == []
+    first_held_back.set()
+    await line.projecting.landed()
+    assert [held.file.patient for held in line.projecting.memory] == [patient]
+
+    more = lines(*(worked("AB"[n % 2], case="c1").named(f"g{n}").of(patient).on(MONDAY + DAY * 30) for n in range(4)))
+    await line.publish(more)
+    await line.project()
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, [*log, *more])
     await what_was_said(line)
 
 
