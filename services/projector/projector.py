@@ -54,10 +54,14 @@ class Projector(Owner):
         more = len(records) >= FULL
         far = {number: batch[number] for number in batch if self._is_far(number)}
         near = {number: some for number, some in batch.items() if number not in far}
+        if near and not await self._with_patience(self._stretched):
+            return
         async with asyncio.timeout(PATIENCE * 2):
             if near and not await self._with_patience(lambda: self.work.take_in(near)):
                 return  # all is read again from where the tables stand, also what is far
-            if not await self._with_patience(lambda: self.work.go_on(more=more)):
+            if (near or not self.work.is_stretching) and not await self._with_patience(
+                lambda: self.work.go_on(more=more)
+            ):
                 return
         if far and not await self._with_patience(partial(self._take_far, far)):
             return
@@ -92,6 +96,10 @@ class Projector(Owner):
     async def _take_far(self, records: Mapping[int, Sequence[Record]]) -> None:
         async with asyncio.timeout(LONGEST):
             await self.work.take_far(records, self.ends, self._moves, goes_on=bool(self.turns.waiting))
+
+    async def _stretched(self) -> None:
+        async with asyncio.timeout(LONGEST):
+            await self.work.stretched()
 
     async def _take_gathered(self, number: int) -> None:
         async with asyncio.timeout(LONGEST):
@@ -196,7 +204,10 @@ class Projector(Owner):
                 if self.work.positions and not self.closing and not self._failed.done():
                     try:
                         await self._take_what_is_gathered()
-                        await self._with_patience(self.work.settle)
+                        if (
+                            not self.work.is_stretching
+                        ):  # else they would wait for each other, and the next one for both
+                            await self._with_patience(self.work.settle)
                         with suppress(*TRANSIENT):
                             await self.look_at_wishes()
                     except Exception as error:  # noqa: BLE001 - as in project

@@ -32,6 +32,7 @@ WAITING = 4
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
 """How many gathered records, or bytes of them, are in memory; the others wait on disk."""
 SHORTEST = 16_000
+STIRS_EVERY = 0.5
 LONG = 64
 """From how many facts on a file is kept in memory once its stretch has landed, as far as there is room."""
 LONGEST = 2
@@ -49,7 +50,7 @@ class StretchLost(RuntimeError):
 class UnderWay:
     """A stretch on its way into the tables, and the one `before` it, if there is one. `is_folded` once everybody is: then the next one
     can be. Nobody is of two partitions; what crosses them is left in the inbox, as by two projectors. `long`: files that would take
-    their time to be read back.
+    their time to be read back, of `long_facts` facts; `facts`: how many were folded.
     """
 
     number: int
@@ -58,6 +59,8 @@ class UnderWay:
     is_folded: asyncio.Event = field(default_factory=asyncio.Event)
     later: Later = field(default_factory=Later)
     long: list[Held] = field(default_factory=list)
+    long_facts: int = 0
+    facts: int = 0
     taking: asyncio.Task[None] | None = None
 
     def set_out(self, taking: Coroutine[None, None, None]) -> None:
@@ -71,17 +74,22 @@ class UnderWay:
             self.taking.cancel()
 
     async def folded(self) -> bool:
-        """Wait until the next one can be folded; False where it ended before."""
+        """Wait until the next one can be folded; False where it has ended."""
         assert self.taking is not None  # noqa: S101 - only what has set out is waited for
         waiting = asyncio.ensure_future(self.is_folded.wait())
-        await asyncio.wait({self.taking, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        return self.is_folded.is_set()
+        try:
+            await asyncio.wait({self.taking, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        return not self.taking.done()
 
-    async def landed(self) -> None:
-        """Wait until it is in the tables. Raises `StretchLost` where it will not be."""
+    async def landed(self, connection: Connection) -> None:
+        """Wait until it is in the tables, in a transaction that is not to look like a frozen owner's meanwhile. Raises `StretchLost` where
+        it will not be.
+        """
         assert self.taking is not None  # noqa: S101 - only what has set out is waited for
-        await asyncio.wait({self.taking})
+        while not (await asyncio.wait({self.taking}, timeout=STIRS_EVERY))[0]:
+            await connection.execute("select 1")
         if self.taking.cancelled() or self.taking.exception() is not None:
             raise StretchLost(f"of partition {self.number}, and with it the one behind it")
 
@@ -109,6 +117,11 @@ class Stretching(Projecting):
         self.keeps_from = LONG
 
     # -- far behind --------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_stretching(self) -> bool:
+        """Whether a stretch is under way, and not at its end yet."""
+        return any([one.taking is not None and not one.taking.done() for one in self._under_way])
 
     @property
     def gathering(self) -> Collection[int]:
@@ -148,12 +161,12 @@ class Stretching(Projecting):
 
     async def landed(self) -> None:
         """Everything that was folded is in the tables, a stretch too. Raises `StretchLost` as well."""
-        await self._stretched()
+        await self.stretched()
         await super().landed()
 
     async def take_in(self, records: Records) -> None:
         """As of every projector, once no stretch is under way."""
-        await self._stretched()
+        await self.stretched()
         await super().take_in(records)
 
     async def take_far(self, records: Records, ends: Mapping[int, int], step: Step, *, goes_on: bool = False) -> None:
@@ -170,7 +183,7 @@ class Stretching(Projecting):
                 continue
             while some:
                 if any(one.number == number for one in self._under_way):
-                    await self._stretched()
+                    await self.stretched()
                 if number not in self._gathering:
                     await super().landed()
                     self._memory.drop_partitions([number])
@@ -188,22 +201,22 @@ class Stretching(Projecting):
                 if found.records >= self._goal[number] or found.end >= ends.get(number, 0):
                     await self._set_out(number, step)
                     if not goes_on:
-                        await self._stretched()
+                        await self.stretched()
 
     async def take_gathered(self, number: int, step: Step) -> None:
         """Take in what is gathered of a partition. Raises as `take_far` does; those that come are shorter then."""
         await self.landed()
         if number in self._gathering:  # else it was under way
             await self._set_out(number, step)
-            await self._stretched()
+            await self.stretched()
 
     async def _set_out(self, number: int, step: Step) -> None:
         """Begin to take in what is gathered of a partition, once everybody of the stretch before it is folded, and nothing else is on its
         way.
         """
         if self._under_way:
-            is_folded = await self._under_way[-1].folded()
-            await self._stretched(self._most_under_way - 1 if is_folded else 0)
+            can_follow = await self._under_way[-1].folded()
+            await self.stretched(self._most_under_way - 1 if can_follow else 0)
         await super().landed()
         some = self._gathering.get(number)
         if some is None:
@@ -224,7 +237,7 @@ class Stretching(Projecting):
             if some is None and number not in under_way:
                 raise StretchLost(f"of partition {number}")
 
-    async def _stretched(self, most: int = 0) -> None:
+    async def stretched(self, most: int = 0) -> None:
         """No more than so many stretches are under way. Raises `StretchLost` where one did not land before."""
         while len(self._under_way) > most:
             one = self._under_way[0]
@@ -250,8 +263,9 @@ class Stretching(Projecting):
             raise RowsRefused(str(wrong)) from wrong
         except (FenceLost, StretchLost):
             raise
-        except BaseException:  # it may have been too long, or in the way of another
-            self._most, self._most_under_way = max(SHORTEST, self._goal[number] // 2), 1
+        except BaseException:
+            if one in self._under_way:  # nobody let go of it: it may have been too long, or in the way of another
+                self._most, self._most_under_way = max(SHORTEST, self._goal[number] // 2), 1
             raise
         finally:
             some.close()
@@ -282,16 +296,20 @@ class Stretching(Projecting):
                 await self._fill_in(connection, one, to, count)
         except BaseException:
             step(-told)
-            if number in self.positions:
+            if number in self.positions and (
+                one.taking is None or one in self._under_way
+            ):  # else all of it is read again already
                 self.ahead = self.ahead | {number: self.positions[number]}
             raise
         finally:
             self._has_strays = False
         step(some.records - told)
+        self.measures.facts.inc(one.facts)
         self.spent.records += some.records
         self.positions |= to
         self.ahead = dict(self.positions)
         self._memory.put(one.long)
+        one.long = []
 
     async def _fill_in(self, connection: Connection, one: UnderWay, to: dict[int, Position], step: Step) -> None:
         last, number, some = self._lived(), one.number, one.some
@@ -303,14 +321,14 @@ class Stretching(Projecting):
         try:
             strays = await self._fold_parts(connection, one, renamed, to[number].watermark, last, step)
             if one.before is not None:
-                await one.before.landed()
+                await one.before.landed(connection)
                 one.before = None
             await self._fold_last(connection, one, to, strays, last)
             one.long = [held for held in one.long if held.person not in last.held and not held.is_quarantined]
         finally:
             one.later.close()
         self.spent.facts += last.facts
-        self.measures.facts.inc(last.facts)
+        one.facts += last.facts
 
     async def _fold_last(
         self, connection: Connection, one: UnderWay, to: dict[int, Position], strays: Sequence[Raw], last: Work
@@ -348,7 +366,7 @@ class Stretching(Projecting):
                     await self._fold_theirs(reading, work, renamed, {number: until})
                     await self._make_rows(work)
                     if self._speaks:
-                        one.long += [held for held in work.held.values() if len(held.file.known) >= self.keeps_from]
+                        self._keep_long(one, work)
                     self._pass_on(work, last, one.later)
                     self.measures.note_parked(work.changes.parked)
                     while len(writing) >= WAITING:
@@ -356,7 +374,7 @@ class Stretching(Projecting):
                     after = writing[-1] if writing else None
                     writing.append(asyncio.create_task(self._finish_after(after, connection, work)))
                     self.spent.facts += work.facts
-                    self.measures.facts.inc(work.facts)
+                    one.facts += work.facts
                     step(sum([len(listed) for _, listed in part]))
             one.is_folded.set()
             if writing:
@@ -372,6 +390,14 @@ class Stretching(Projecting):
         if writing is not None:
             await writing
         await self._finish(connection, work)
+
+    def _keep_long(self, one: UnderWay, work: Work) -> None:
+        """Keep long files of a part, up to half of what may be held: two stretches may be under way."""
+        for held in work.held.values():
+            size = len(held.file.known)
+            if size >= self.keeps_from and one.long_facts + size <= self._memory.limit // 2:
+                one.long.append(held)
+                one.long_facts += size
 
     def _position(self, number: int, some: Gathered, batch: UUID) -> Position:
         """Where the partition stands after it."""

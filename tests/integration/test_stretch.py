@@ -251,6 +251,7 @@ async def test_a_stretch_under_way_that_does_not_land_is_read_again(
         await line.projecting.landed()
         gate.set()
         await asyncio.sleep(0.2)  # whoever went on would have written by now
+        assert line.projecting._most_under_way == 2  # it was not too long
     elif how == "interrupted":
         line.projecting.interrupt()
         gate.set()
@@ -309,15 +310,18 @@ async def test_a_stretch_is_folded_while_the_one_before_it_is_written_and_lands_
         await line.projecting.take_far({one: some}, ends, to_nobody, goes_on=True)
         await line.projecting.take_far({other: more}, ends, to_nobody, goes_on=True)
     waiting = asyncio.ensure_future(line.projecting.take_far({third: most}, ends, to_nobody, goes_on=True))
-    await asyncio.sleep(0.3)
-    assert line.projecting.spent.facts > len(some)  # the second one is folded, and written
+    async with asyncio.timeout(10):
+        while line.projecting.spent.facts <= len(some):  # until the second one is folded, and written
+            await asyncio.sleep(0.05)
     assert await checkpoints(line, one, other) == [0, 0]
     assert not waiting.done()  # a third one is not begun
+    assert line.projecting.is_stretching
 
     first_held_back.set()
     await waiting
     assert await checkpoints(line, one) == [ends[one]]
     await line.projecting.landed()
+    assert not line.projecting.is_stretching
     assert await checkpoints(line, one, other, third) == [ends[one], ends[other], ends[third]]
     for number, left in rest:
         await line.projecting.project({number: left})
@@ -397,6 +401,42 @@ async def test_a_merge_in_a_stretch_that_is_written_reaches_those_whom_the_next_
     await by_stretches(line, 1_000)
     await same_as_fold(line, log)
     await what_was_said(line)
+
+
+async def test_of_long_files_no_more_are_kept_than_half_of_what_may_be_held(line: Line) -> None:
+    line.projecting = await line.projector(held_facts=20)
+    line.projecting.keeps_from = 1
+    number, patient = next(iter(line.homes().items()))
+    all_of_it = [f"p{n}" for n in range(60) if partition_of(f"default|p{n}".encode(), line.partitions) == number]
+    await line.publish(lines(*(worked(d, case=who).named(f"{who}{d}").of(who) for who in all_of_it for d in "AB")))
+    some = (await by_partition(line))[number]
+
+    await line.projecting.take_far({number: some}, {number: some[-1].offset + 1}, to_nobody)
+
+    assert patient in all_of_it
+    assert len(all_of_it) > 6
+    assert sum(len(held.file.known) for held in line.projecting.memory) == 10
+
+
+async def test_a_stretch_that_waits_for_the_one_before_it_does_not_look_like_a_frozen_owner(
+    line: Line, monkeypatch: pytest.MonkeyPatch, first_held_back: asyncio.Event
+) -> None:
+    monkeypatch.setattr(stretch, "STIRS_EVERY", 0.05)
+    await line.publish(log_of(Random(19), 200))
+    (one, some), (other, more), *_ = (await by_partition(line)).items()
+    ends = {one: some[-1].offset + 1, other: more[-1].offset + 1}
+    await line.projecting.take_far({one: some}, ends, to_nobody, goes_on=True)
+    await line.projecting.take_far({other: more}, ends, to_nobody, goes_on=True)
+    await asyncio.sleep(1)
+
+    idle = await line.fetch(
+        "select extract(epoch from now() - state_change)::float as since from pg_stat_activity"
+        " where datname = current_database() and state = 'idle in transaction' and query = 'select 1'"
+    )
+    assert len(idle) == 1  # the other one waits in the test
+    assert idle[0]["since"] < 0.8
+    first_held_back.set()
+    await line.projecting.landed()
 
 
 async def test_long_files_are_kept_once_their_stretch_has_landed_and_not_before(
