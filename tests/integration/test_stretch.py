@@ -311,7 +311,7 @@ async def test_a_stretch_is_folded_while_the_one_before_it_is_written_and_lands_
         await line.projecting.take_far({other: more}, ends, to_nobody, goes_on=True)
     waiting = asyncio.ensure_future(line.projecting.take_far({third: most}, ends, to_nobody, goes_on=True))
     async with asyncio.timeout(10):
-        while line.projecting.spent.facts <= len(some):  # until the second one is folded, and written
+        while line.projecting.spent.facts <= len(some):  # noqa: ASYNC110 - until the second one is folded, and written
             await asyncio.sleep(0.05)
     assert await checkpoints(line, one, other) == [0, 0]
     assert not waiting.done()  # a third one is not begun
