@@ -204,9 +204,7 @@ class Projector(Owner):
                 if self.work.positions and not self.closing and not self._failed.done():
                     try:
                         await self._take_what_is_gathered()
-                        if (
-                            not self.work.is_stretching
-                        ):  # else they would wait for each other, and the next one for both
+                        if not self.work.is_stretching:  # else this would wait for it, and the next one for this
                             await self._with_patience(self.work.settle)
                         with suppress(*TRANSIENT):
                             await self.look_at_wishes()

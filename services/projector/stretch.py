@@ -50,7 +50,7 @@ class StretchLost(RuntimeError):
 class UnderWay:
     """A stretch on its way into the tables, and the one `before` it, if there is one. `is_folded` once everybody is: then the next one
     can be. Nobody is of two partitions; what crosses them is left in the inbox, as by two projectors. `long`: files that would take
-    their time to be read back, of `long_facts` facts; `facts`: how many were folded.
+    their time to be read back; `facts`: how many were folded.
     """
 
     number: int
@@ -59,7 +59,6 @@ class UnderWay:
     is_folded: asyncio.Event = field(default_factory=asyncio.Event)
     later: Later = field(default_factory=Later)
     long: list[Held] = field(default_factory=list)
-    long_facts: int = 0
     facts: int = 0
     taking: asyncio.Task[None] | None = None
 
@@ -296,9 +295,8 @@ class Stretching(Projecting):
                 await self._fill_in(connection, one, to, count)
         except BaseException:
             step(-told)
-            if number in self.positions and (
-                one.taking is None or one in self._under_way
-            ):  # else all of it is read again already
+            is_let_go = one.taking is not None and one not in self._under_way  # all of it is read again already
+            if number in self.positions and not is_let_go:
                 self.ahead = self.ahead | {number: self.positions[number]}
             raise
         finally:
@@ -393,11 +391,12 @@ class Stretching(Projecting):
 
     def _keep_long(self, one: UnderWay, work: Work) -> None:
         """Keep long files of a part, up to half of what may be held: two stretches may be under way."""
+        room = self._memory.limit // 2 - sum([len(held.file.known) for held in one.long])
         for held in work.held.values():
             size = len(held.file.known)
-            if size >= self.keeps_from and one.long_facts + size <= self._memory.limit // 2:
+            if self.keeps_from <= size <= room:
                 one.long.append(held)
-                one.long_facts += size
+                room -= size
 
     def _position(self, number: int, some: Gathered, batch: UUID) -> Position:
         """Where the partition stands after it."""

@@ -403,6 +403,29 @@ async def test_a_merge_in_a_stretch_that_is_written_reaches_those_whom_the_next_
     await what_was_said(line)
 
 
+async def test_a_file_that_a_record_under_another_key_was_folded_into_last_is_not_kept(line: Line) -> None:
+    line.projecting.keeps_from = 1
+    number, patient = next(iter(line.homes().items()))
+    other = next(
+        f"p{n}" for n in range(100) if f"p{n}" != patient and partition_of(f"default|p{n}".encode(), line.partitions) == number
+    )  # fmt: skip
+    log = lines(*(worked(d, case=who).named(f"{who}{d}").of(who) for who in (patient, other) for d in "AB"))
+    stray = lines(worked("A", case=patient).named("stray").of(patient).on(MONDAY + DAY))
+    await line.publish(log)
+    await line.write(Outgoing(stray[0], f"default|{other}".encode()))
+    some = (await by_partition(line))[number]
+
+    await line.projecting.take_far({number: some}, {number: some[-1].offset + 1}, to_nobody)
+    assert [held.file.patient for held in line.projecting.memory] == [other]
+
+    more = lines(*(worked(d, case=patient).named(f"later{d}").of(patient).on(MONDAY + 2 * DAY) for d in "BA"))
+    await line.publish(more)
+    await line.project()
+    await by_stretches(line, 1_000)
+    await same_as_fold(line, [*log, *stray, *more])
+    await what_was_said(line)
+
+
 async def test_of_long_files_no_more_are_kept_than_half_of_what_may_be_held(line: Line) -> None:
     line.projecting = await line.projector(held_facts=20)
     line.projecting.keeps_from = 1
