@@ -125,6 +125,7 @@ def test_one_damaged_byte_costs_the_other_accents_nothing_and_is_said(tmp_path: 
     ("head", "case", "patient"),
     [
         ("N° dossier;Patient;Date et heure;Unité", "d1", "p1"),
+        ("N° dossier;Identifiant patient;Date et heure;Service", "d1", "p1"),
         ("IPP;Numero_de_dossier;DATE ET HEURE;Service", "p1", "d1"),
         ("Patient;Ward;timestamp;Service", "d1", "d1"),
     ],
