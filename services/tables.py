@@ -207,6 +207,8 @@ async def create_generation(
             await connection.execute(sql("generation_timeline", made.schema))
             await connection.execute(sql("generation_indexes", made.schema))
             await connection.execute(sql("views", made.schema))
+        else:
+            await connection.execute(sql("generation_filling", made.schema))
     return made
 
 

@@ -27,6 +27,11 @@ async def build_indexes(connection: Connection, made: Generation, script: str = 
         await connection.execute("set lock_timeout = '2s'")
 
 
+async def look_after(connection: Connection, made: Generation) -> None:
+    """Tables that were filled are vacuumed and analysed from now on, as any."""
+    await connection.execute(sql("generation_filled", made.schema))
+
+
 async def index_timeline(connection: Connection, made: Generation) -> None:
     """The timeline's index, by which persons are read back; nothing where it is there already."""
     await build_indexes(connection, made, "generation_timeline")

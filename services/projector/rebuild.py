@@ -128,6 +128,7 @@ async def index(one: Rebuilding, made: Generation) -> None:
     """The secondary indexes, once everything is in: built at once they cost a fraction."""
     async with one.pool.acquire() as connection:
         await saved.build_indexes(connection, made)
+        await saved.look_after(connection, made)
 
 
 def projecting(one: Rebuilding, generation: Generation, partitions: int) -> Filling:

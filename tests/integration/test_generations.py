@@ -380,6 +380,25 @@ async def test_an_interrupted_rebuild_goes_on(line: Line) -> None:
     assert (await verdict(line)).is_same
 
 
+async def not_vacuumed(line: Line, schema: str) -> set[str]:
+    """The tables of a generation that autovacuum leaves alone."""
+    rows = await line.fetch(
+        "select relname from pg_class where relnamespace = $1::regnamespace and 'autovacuum_enabled=false' = any(reloptions)",
+        schema,
+    )
+    return {str(row["relname"]) for row in rows}
+
+
+async def test_nobody_vacuums_tables_while_they_are_filled_and_everybody_afterwards(line: Line) -> None:
+    await line.publish(busy())
+    made = await making.begin(rebuilding(line), line.policy, resume=False)
+    filled = {"timeline", "patient", "case_path", "contact", "claim", "finding"}
+    assert await not_vacuumed(line, made.schema) == filled
+
+    await making.rebuild(rebuilding(line), None, resume=True)
+    assert await not_vacuumed(line, made.schema) == set()
+
+
 async def test_a_rebuild_goes_on_only_with_what_was_to_be_a_rebuild_of_its_own_policy_and_version(line: Line) -> None:
     await line.publish(busy())
     await line.project()

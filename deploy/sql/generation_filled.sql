@@ -1,0 +1,7 @@
+-- What generation_filling put off. `{schema}` is g and a number.
+alter table {schema}.timeline reset (autovacuum_enabled);
+alter table {schema}.patient reset (autovacuum_enabled);
+alter table {schema}.case_path reset (autovacuum_enabled);
+alter table {schema}.contact reset (autovacuum_enabled);
+alter table {schema}.claim reset (autovacuum_enabled);
+alter table {schema}.finding reset (autovacuum_enabled);

@@ -1,0 +1,7 @@
+-- While a rebuild fills them nobody changes a row or reads one: a vacuum would read each again and again. `{schema}` is g and a number.
+alter table {schema}.timeline set (autovacuum_enabled = false);
+alter table {schema}.patient set (autovacuum_enabled = false);
+alter table {schema}.case_path set (autovacuum_enabled = false);
+alter table {schema}.contact set (autovacuum_enabled = false);
+alter table {schema}.claim set (autovacuum_enabled = false);
+alter table {schema}.finding set (autovacuum_enabled = false);
