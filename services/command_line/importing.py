@@ -170,6 +170,8 @@ def plan(
     err.print(f"  {('columns:', 'colonnes :')[language]} {described(settled_map)}", style="dim", markup=False)
     if chosen.case is None and settled_map.case == settled_map.patient:
         report.warn(words.PATIENT_AS_CASE, settled_map.case or "")
+    if settled_map.patient is None and source.format != "xes":  # whose traces are of one case or person each
+        report.warn(words.CASE_AS_PATIENT, file.name)
     if settled_map.department is None:
         report.warn(words.NO_DEPARTMENT, file.name)
     column = settled_map.time or ""

@@ -73,6 +73,10 @@ PATIENT_AS_CASE = Both(
     "no column is the case, so all of a patient's acts are one case: say --case NAME",
     "aucune colonne n'est le dossier : tous les actes d'un patient font un seul dossier ; indiquez --case NOM",
 )
+CASE_AS_PATIENT = Both(
+    "no column is the patient, so each case is a person of its own: say --patient NAME",
+    "aucune colonne n'est le patient : chaque dossier compte pour une personne ; indiquez --patient NOM",
+)
 NOT_A_TIME = Both("not a time", "pas une date")
 FUTURE = Both("lies in the future", "date à venir")
 

@@ -265,6 +265,17 @@ def test_a_log_without_a_department_says_that_nobody_can_be_found_in_it(tmp_path
         assert fact["subject"] == "P1"
 
 
+def test_a_log_without_a_patient_says_that_each_case_is_a_person(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    for column, subject in (("Remark", "RX-1"), ("Patient number", "P1")):
+        path.write_text(f"Ticket;{column};Date;Team\nRX-1;P1;2026-09-01 08:00;Pharmacy\n", encoding="utf-8")
+        found = plan(path, None, Map(zone="Europe/Paris"), None, as_lived=True)
+
+        assert any("--patient NAME" in what for what in found.report.warnings) == (subject == "RX-1")
+        (fact,) = map(orjson.loads, found.lines())
+        assert fact["subject"] == subject
+
+
 @pytest.mark.parametrize(
     ("head", "day", "clock"),
     [
