@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from projections.rows import Row, stamp
 from services.reading import case_json, claim_json, finding_json
@@ -121,6 +121,19 @@ async def cases_by_age(
     page = rows[:limit]
     more = (page[-1]["first_sign"], page[-1]["patient"], page[-1]["case_id"]) if len(rows) > limit else None
     return [told(row) for row in page], more
+
+
+async def names(connection: Connection, tenant: str, what: Literal["department", "topic"], most: int) -> list[str]:
+    """Departments that hold an open case, or topics of cases, in their order: one look into an index for each, however many cases."""
+    which = "c.state = 'open' and c.department" if what == "department" else "c.topic"
+    nearest = f"select c.{what} from parcours.case_path c where c.tenant = $1 and {which}"
+    rows = await connection.fetch(
+        f"with recursive named(name) as (({nearest} > '' order by 1 limit 1)"
+        f" union all select ({nearest} > n.name order by 1 limit 1) from named n where n.name is not null)"
+        " select name from named where name is not null limit $2",
+        tenant, most,
+    )  # fmt: skip
+    return [str(row["name"]) for row in rows]
 
 
 async def _walk(connection: Connection, conditions: Conditions, limit: int, after: Key | None) -> list[Any]:

@@ -18,6 +18,7 @@ from services.sight import departments_seen
 
 MOST_UNSAID = 10_000
 FOUND = 20
+OFFERED = 300
 
 
 def add(routes: APIRouter, console: Console) -> None:
@@ -79,6 +80,7 @@ def _cases(routes: APIRouter, console: Console) -> None:
             async with console.counting.acquire() as again:
                 return await pages.ageing(again, who.tenant, who.departments, view)
 
+        offered = await _offered(console, who)
         chart = await console.kept.get(("ageing", who.tenant, who.departments, view.language), make)
         asked_for = {
             "state": state, "min_level": min_level, "department": department, "topic": topic, "sort": sort, "find": find,
@@ -86,7 +88,7 @@ def _cases(routes: APIRouter, console: Console) -> None:
         }  # fmt: skip
         return console.page(
             request, who, view, "cases", rows=rows, more=cursor_of(more), asked=asked_for, chart=chart, after=after,
-            called=called, patients=patients, only_closed=only_closed,
+            called=called, patients=patients, only_closed=only_closed, offered=offered,
         )  # fmt: skip
 
 
@@ -102,8 +104,10 @@ def _claims(routes: APIRouter, console: Console) -> None:
                 ladder=ladder if ladder in tables.LADDER else None, department=text_of(department),
                 departments=who.departments, due_before=None if hours is None else view.now + timedelta(hours=hours),
             )  # fmt: skip
-        asked = {"ladder": ladder, "department": department, "due": due}
-        return console.page(request, who, view, "claims", rows=rows, more=cursor_of(more), asked=asked, after=after)
+        asked, offered = {"ladder": ladder, "department": department, "due": due}, await _offered(console, who)
+        return console.page(
+            request, who, view, "claims", rows=rows, more=cursor_of(more), asked=asked, after=after, offered=offered
+        )
 
 
 def _departments(routes: APIRouter, console: Console) -> None:
@@ -129,6 +133,22 @@ def _topics(routes: APIRouter, console: Console) -> None:
         small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
         begin = pages.drawn_since([*small, *mass], view)
         return console.page(request, who, view, "topics", small=small, mass=mass, n=n, begin=begin)
+
+
+async def _offered(console: Console, who: Looking) -> dict[str, list[str]]:
+    """What a filter offers: who is limited to departments is offered these, and no topic."""
+
+    async def make() -> dict[str, list[str]]:
+        async with console.pool.acquire() as connection:
+            return {
+                "department": await tables.names(connection, who.tenant, "department", OFFERED),
+                "topic": await tables.names(connection, who.tenant, "topic", OFFERED),
+            }
+
+    if who.departments is not None:
+        return {"department": sorted(who.departments), "topic": []}
+    found: dict[str, list[str]] = await console.kept.get(("offered", who.tenant), make)
+    return found
 
 
 async def departments_of(console: Console, who: Looking) -> Any:

@@ -1,6 +1,7 @@
 """Whoever is limited to departments sees those and no other; what cannot be shown is said on a page, in one's own language."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -228,6 +229,24 @@ async def test_a_patient_a_case_or_a_claim_is_found_by_how_it_begins_closed_or_n
     assert "No case matches." in nobody
     assert "Claims of that name" not in elsewhere
     assert "/en/patients/p9" not in unseen
+
+
+async def test_a_filter_offers_what_there_is_and_to_whom_is_limited_their_own_departments(line: Line) -> None:
+    over = closed("answered", case="c-p9").of("p9", "default").on(MONDAY + DAY).named("p9-end")
+    elsewhere = worked("Z", "c-z").of("p1", "other").on(MONDAY).named("z1")
+    begun = said("case.opened", case="c-p9", topic="rare", department="F").of("p9", "default").on(MONDAY).named("p9-1")
+    await told(line, *BOTH, begun, over, elsewhere)
+    async with served(line) as api, visiting(api) as client, visiting(api, departments=["C", "D"]) as limited:
+
+        async def offered(who: httpx2.AsyncClient, page: str) -> list[str]:
+            return re.findall(r'<option value="([^"]*)"></option>', (await who.get(page)).text)
+
+        everything, claims = await offered(client, "/en/cases"), await offered(client, "/fr/claims")
+        few = await offered(limited, "/en/cases")
+
+    assert everything == ["A", "C", "rare"]  # who holds an open case, and any topic; nothing of another tenant
+    assert claims == ["A", "C"]
+    assert few == ["C", "D"]
 
 
 async def test_somebody_without_a_case_is_found_and_their_page_says_what_happened(line: Line) -> None:
