@@ -136,6 +136,16 @@ async def names(connection: Connection, tenant: str, what: Literal["department",
     return [str(row["name"]) for row in rows]
 
 
+async def owing(connection: Connection, tenant: str, most: int) -> list[str]:
+    """Departments that owe something to an open claim, in their order."""
+    rows = await connection.fetch(
+        "select distinct k.department from parcours.claim k where k.tenant = $1 and not k.is_over and k.department > ''"
+        " order by 1 limit $2",
+        tenant, most,
+    )  # fmt: skip
+    return [str(row["department"]) for row in rows]
+
+
 async def _walk(connection: Connection, conditions: Conditions, limit: int, after: Key | None) -> list[Any]:
     if after is not None:
         conditions.add("(c.first_sign, c.patient, c.case_id) > (?::timestamptz, ?, ?)", *after)

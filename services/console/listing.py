@@ -136,17 +136,19 @@ def _topics(routes: APIRouter, console: Console) -> None:
 
 
 async def _offered(console: Console, who: Looking) -> dict[str, list[str]]:
-    """What a filter offers: who is limited to departments is offered these, and no topic."""
+    """What the filters offer: who is limited to departments is offered these, and no topic."""
 
     async def make() -> dict[str, list[str]]:
-        async with console.pool.acquire() as connection:
+        async with console.counting.acquire() as connection:
             return {
                 "department": await tables.names(connection, who.tenant, "department", OFFERED),
                 "topic": await tables.names(connection, who.tenant, "topic", OFFERED),
+                "owing": await tables.owing(connection, who.tenant, OFFERED),
             }
 
     if who.departments is not None:
-        return {"department": sorted(who.departments), "topic": []}
+        mine = sorted(who.departments)
+        return {"department": mine, "topic": [], "owing": mine}
     found: dict[str, list[str]] = await console.kept.get(("offered", who.tenant), make)
     return found
 
