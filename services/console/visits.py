@@ -57,6 +57,8 @@ def looking(request: Request, tenants: tuple[str, ...]) -> Looking:
     else:
         mine = tenants or ("default",)
         tenant = kept.get("chosen") if kept.get("chosen") in mine else mine[0]
+        if tenants:
+            kept["chosen"] = tenant  # another that comes by an import does not take its place
     only = None if kept.get("only") is None else tuple(kept["only"])
     return Looking(kept["name"], cast("Role", kept["role"]), str(tenant), mine, only, kept.get("csrf", ""))
 

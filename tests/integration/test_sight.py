@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import orjson
+from fastapi import Request
 
 from services import acting
+from services.console.visits import looking, open_session
 from services.security import Role, Visitor, create_link
 from tests.builders import DAY, MONDAY, closed, lines, received, registered, said, tick, worked
 from tests.integration.test_query import moved, told
@@ -91,6 +93,15 @@ async def test_a_limited_visitor_sees_no_more_on_the_pages(line: Line) -> None:
     assert "c-p1" not in file
     assert hidden == [404, 404, 404]
     assert [read["what"] for read in reads] == ["patient"]
+
+
+def test_whoever_sees_every_establishment_stays_at_theirs_when_another_comes() -> None:
+    request = Request({"type": "http", "session": {}})
+    open_session(request, Visitor("Mme Lambert", None, "operator", None))
+
+    assert looking(request, ("hospital",)).tenant == "hospital"
+    assert looking(request, ("default", "hospital")).tenant == "hospital"
+    assert looking(request, ("default",)).tenant == "default"  # theirs is no more
 
 
 async def test_more_visitors_of_every_establishment_than_there_are_connections_wait_for_one_another(line: Line) -> None:
