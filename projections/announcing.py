@@ -15,6 +15,8 @@ SETTLING = timedelta(hours=1)
 OLD = timedelta(days=30)
 Act = Literal["raised", "revised", "resolved"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+LOSING = ("bounced_case", "bounced_patient", "unanswered_claim", "deemed_decision")
+"""What is found of somebody who is being lost, and needs a call; the others are steps that were missed."""
 
 
 class Announced(NamedTuple):
@@ -93,9 +95,9 @@ def severity(kind: str, level: str | None) -> Severity:
     return "low" if kind in ("illegitimate_pause", "late_contribution") else "medium"
 
 
-def gravity(kind: str, level: str | None) -> int:
-    """Its severity as a number: the larger, the graver."""
-    return SEVERITIES.index(severity(kind, level))
+def gravity(kind: str, level: str | None) -> tuple[int, bool]:
+    """Its severity in an order: the larger, the graver; of the same, somebody who is being lost comes before a step that was missed."""
+    return SEVERITIES.index(severity(kind, level)), kind in LOSING
 
 
 def names(findings: Iterable[Finding]) -> dict[str, Finding]:

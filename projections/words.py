@@ -259,7 +259,7 @@ def _claim_reasons(claim: Claim, found: Finding) -> list[Said]:
             )
     if claim.chases and found.kind == "unanswered_claim":
         n = len(claim.chases)
-        said.append(Said("chases", f"chased {times_en(n)}", f"relancé {n} fois par le patient", tuple(claim.chases)))
+        said.append(Said("chases", f"chased {times_en(n)}", f"relancée {n} fois par le patient", tuple(claim.chases)))
     return said
 
 

@@ -15,6 +15,7 @@ from events.envelope import Refused, partition_key
 from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy
+from services.bilingual import Both, of_system
 from services.log import Outgoing
 from services.log_writing import LogWriter
 from services.settings import EVENTS
@@ -38,12 +39,16 @@ def lines(path: Path) -> Iterator[bytes]:
                 number += 1
                 if len(line) > LONGEST_LINE:
                     raise BadFile(
-                        f"{path}: line {number} is longer than 6 MiB: no fact is. Is this a file of CloudEvents, one a line?"
+                        Both(
+                            f"{path}: line {number} is longer than 6 MiB: no fact is. Is this a file of CloudEvents, one a line?",
+                            f"{path} : la ligne {number} dépasse 6 Mio : aucun fait n'est si long. Est-ce un fichier de CloudEvents, un"
+                            " par ligne ?",
+                        )
                     )
                 if line.strip():
                     yield line.strip()
     except OSError as wrong:
-        raise BadFile(f"{path}: {wrong.strerror}") from wrong
+        raise BadFile(of_system(wrong, path)) from wrong
 
 
 @dataclass(slots=True)

@@ -1,10 +1,11 @@
 """What the notifier keeps in Postgres: subscriptions, messages, attempts, the brake. None of it is a fact. DESIGN section 2."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from projections.announcing import gravity
 from services.tables import Connection
 
 CHANNEL = "parcours_outbox"
@@ -133,9 +134,13 @@ async def ring(connection: Connection) -> None:
 ALERT = """
 select s.tenant, s.finding as alert, s.patient, s.n, s.level, s.is_raised, s.said_at, coalesce(s.raised_at, s.said_at) as raised_at,
     s.cause, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons, o.number,
+    coalesce(k.chases, 0) + coalesce(c.carried, 0) + coalesce(c.returns, 0) as endured,
+    coalesce(k.t0, c.first_sign, f.opened_at, s.said_at) as since,
     a.kind as act, a.by as act_by, a.at as act_at, a.until as act_until, a.reason as act_reason
 from parcours.announced s
 left join parcours.finding f on f.tenant = s.tenant and f.id = s.finding
+left join parcours.case_path c on c.tenant = f.tenant and c.patient = f.patient and c.case_id = f.case_id
+left join parcours.claim k on k.tenant = f.tenant and k.patient = f.patient and k.claim_id = f.claim_id
 left join lateral (select number from parcours.outbox o where o.tenant = s.tenant and o.finding = s.finding
     order by id desc limit 1) o on true
 left join lateral (select * from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding
@@ -166,6 +171,28 @@ async def alerts(
             tenant, raised_only, department, limit, *(after or (None, None)), None if departments is None else list(departments),
         )
     )  # fmt: skip
+
+
+async def standing(
+    connection: Connection, tenant: str, patient: str, departments: Sequence[str] | None = None
+) -> list[Any]:
+    """The alerts about a patient that stand."""
+    return list(
+        await connection.fetch(
+            ALERT + " where s.tenant = $1 and s.patient = $2 and s.is_raised and ($3::text[] is null or f.department = any($3))",
+            tenant, patient, None if departments is None else list(departments),
+        )
+    )  # fmt: skip
+
+
+def worst_first(rows: Iterable[Any]) -> list[Any]:
+    """Alerts in the order of the list of who is to be called: the gravest, of these who has endured most, then who has waited longest."""
+    return sorted(rows, key=_place)
+
+
+def _place(row: Any) -> tuple[Any, ...]:
+    severity, is_losing = gravity(row["alert"].partition(":")[0], row["level"])
+    return -severity, not is_losing, -row["endured"], row["since"], row["alert"]
 
 
 async def alert(connection: Connection, tenant: str | None, finding: str) -> list[Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from projections.announcing import LOSING
 from projections.rows import Row, stamp
 from services.reading import case_json, claim_json, finding_json
 from services.tables import Connection
@@ -301,13 +302,12 @@ order by case when s.level in ('U5', 'B4') then 4 when s.level in ('U4', 'B3') o
     coalesce(k.chases, 0) + coalesce(c.carried, 0) + coalesce(c.returns, 0) desc, coalesce(k.t0, c.first_sign, f.opened_at), s.finding
 limit $4
 """
-CALLS = ("bounced_case", "bounced_patient", "unanswered_claim", "deemed_decision")
 
 
 async def to_call(connection: Connection, tenant: str, limit: int, departments: Sequence[str] | None) -> list[Any]:
     """Who needs a call today: raised, taken by nobody; worst first by what the patient has endured."""
     mine = None if departments is None else list(departments)
-    return list(await connection.fetch(WORST, tenant, list(CALLS), mine, limit))
+    return list(await connection.fetch(WORST, tenant, list(LOSING), mine, limit))
 
 
 TAKEN = """

@@ -136,7 +136,7 @@ def _launch(folder: Path, home: "Home", port: int, password: str) -> PostgresSer
     home.give(socket_folder)
     settings = SETTINGS | {
         "unix_socket_directories": str(socket_folder) if _socket_fits(socket_folder) else "",
-        "max_wal_size": f"{_room_for_wal(home.place)}GB",
+        "max_wal_size": f"{room_for_wal(home.place)}GB",
     }
     command = [str(home.programs / "bin" / "postgres"), "-D", str(home.data), "-p", str(port)]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -153,8 +153,8 @@ def _launch(folder: Path, home: "Home", port: int, password: str) -> PostgresSer
     return PostgresServer(folder, home.data, port, password, process, taken_over=False, notices=home.notices)
 
 
-def _room_for_wal(place: Path) -> int:
-    """As many GB as the disk has room for."""
+def room_for_wal(place: Path) -> int:
+    """So many GB of WAL at most as the disk of `place` has room for."""
     return min(MOST_WAL, max(LEAST_WAL, shutil.disk_usage(place).free // 10**9 // SHARE_OF_DISK))
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from projections.announcing import gravity
 from projections.words import TITLES
 from services import acting
 from services import tables_alerts as tables
 from services.command_line.deliveries import By, Reason, deliveries, drop, hold, release, resend
+from services.command_line.reading import print_stories
 from services.command_line.showing import (
     SPOKEN,
     AsJson,
@@ -34,12 +34,10 @@ from services.command_line.showing import (
 )
 from services.command_line.times import times_of
 from services.console.pages import View
-from services.console.texts import state_said
 from services.log_writing import LogWriter
 from services.tables import Connection, connected
 
 MOST = 1_000_000
-UNSHOWN = {"title_en", "title_fr"} - {f"title_{SPOKEN}"}
 DONE = {"acknowledged": "prises en charge", "silenced": "mises en silence", "dismissed": "jugées sans utilité"}
 Alert = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alerts list` names them.")]
 
@@ -90,31 +88,26 @@ def list_alerts(
         async with connected(str(found["postgres"]), "alerts") as connection:
             return await tables.alerts(connection, tenant, raised_only=not everything, limit=MOST)
 
-    rows = [told(row, datetime.now(UTC)) for row in run(read())]
+    rows, now = run(read()), datetime.now(UTC)
     if as_json:
-        print_json(rows)
+        print_json([told(row, now) for row in rows])
         return
     view = times_of(found, language)
-    columns = (
-        ("state", "level", "what", "department", "said", "alert"),
-        ("état", "niveau", "quoi", "service", "dite le", "alerte"),
-    )[language]
-    rows.sort(key=lambda row: gravity(row["alert"].partition(":")[0], row["level"]), reverse=True)
-    print_table(
-        ("Alerts", "Alertes")[language],
-        columns,
-        [
-            (state_said("fr", r["state"]) if language else r["state"], level_said(view, r["level"]), r[f"title_{lang}"],
-             r["department"], view.day(r["said_at"]), r["alert"])
-            for r in rows
-        ],
-        whole=columns[-1],
-    )  # fmt: skip
+    print_stories(
+        said("Alerts", "Alertes"), [_story(told(row, now), view, lang) for row in tables.worst_first(rows)], language
+    )
 
 
-def level_said(view: View, level: str | None) -> str:
-    """A level of a case or of a claim by its name; of a step that was missed, which one it was."""
-    return "" if level is None else level if level[0] in "BU" else view.level(level)
+def _story(one: dict[str, Any], view: View, lang: str) -> tuple[str, str, str]:
+    """An alert at a glance: how grave, of whom, what and since when; and its id, to be copied."""
+    level, step = (one["level"], "") if (one["level"] or "B")[0] in "BU" else ("", f" ({view.level(one['level'])})")
+    where = "" if one["department"] is None else f" · {one['department']}"
+    about = one["case"] or one["claim"] or one["topic"] or ""
+    return (
+        f"{level or ''}\n{state_shown(one['state'])}".strip(),
+        f"{one['patient']}\n{about}",
+        f"{one[f'title_{lang}']}{step}{where} · {view.day(one['said_at'])}\n{one['alert']}",
+    )
 
 
 async def _find(connection: Connection, tenant: str | None, names: list[str]) -> list[Any]:
@@ -143,6 +136,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="ID")],
     home: Home = None,
     tenant: Tenant = None,
+    lang: Lang = SPOKEN,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -150,6 +144,7 @@ def show(
 
     Example: parcours alerts show bounced_case:p-4411:c-1:1
     """
+    language = chosen(lang)
     _, found = here(home, tenant)
 
     async def read() -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]]]:
@@ -163,13 +158,15 @@ def show(
     if as_json:
         print_json(one)
         return
-    times = times_of(found, SPOKEN == "fr")
-    shown = {"title" if key == f"title_{SPOKEN}" else key: value for key, value in one.items() if key not in UNSHOWN}
+    times = times_of(found, language)
+    shown = {"title": one[f"title_{lang}"]} | {
+        key: value for key, value in one.items() if key not in {"title_en", "title_fr"}
+    }
     shown |= {key: times.moment(one[key]) for key in ("opened_at", "raised_at", "said_at")}
     shown |= {"state": state_shown(one["state"])}
     rows = [(key, value) for key, value in shown.items() if value is not None and not isinstance(value, list | dict)]
     print_table(name, ("", ""), [(*heads(key.replace("_", " ")), value) for key, value in rows])
-    print_table(said("Why", "Pourquoi"), ("",), [(reason[f"text_{SPOKEN}"],) for reason in one["reasons"]])
+    print_table(said("Why", "Pourquoi"), ("",), [(reason[f"text_{lang}"],) for reason in one["reasons"]])
     told_acts = [
         act | {key: times.moment(act[key]) for key in ("at", "until")} | {"kind": state_shown(act["kind"])}
         for act in acts
@@ -233,11 +230,12 @@ def dismiss(names: Alert, home: Home = None, tenant: Tenant = None, by: By = Non
     _act(home, tenant, names, acting.Wish("dismissed", by or getpass.getuser(), reason))
 
 
-def quality(home: Home = None, tenant: Tenant = None, *, as_json: AsJson = False) -> None:
+def quality(home: Home = None, tenant: Tenant = None, lang: Lang = SPOKEN, *, as_json: AsJson = False) -> None:
     """Each rule's share of useful alerts, by department and month, as people judged them.
 
     Example: parcours alerts quality --json
     """
+    chosen(lang)
     _, found = here(home, tenant)
 
     async def read() -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import psutil
 
 from events import native
 from services import tables_messages, tables_system
-from services.importer.words import Both
+from services.bilingual import Both
 from services.log import LogUnavailable
 from services.log_topics import TopicDiffers, ensure_topics
 from services.settings import ALERTS, EVENTS, Settings, running

@@ -108,7 +108,7 @@ async def _show(instance: Instance, lang: str) -> None:
 
 def _last_line(one: Settings, seconds: float, lang: str) -> str:
     home = "" if one.home.name == ".parcours" else f" --home {one.home}"
-    look = f".venv/bin/parcours case D-garance{home} · .venv/bin/parcours claim R-delorme --lang {lang}{home}"
+    look = f".venv/bin/parcours case D-garance --lang {lang}{home} · .venv/bin/parcours claim R-delorme --lang {lang}{home}"
     if lang == "fr":
         return f"Prêt après {seconds:.0f} s. Dans un autre terminal : {look}. Arrêter : Ctrl-C."
     return f"Ready after {seconds:.0f} s. In another terminal: {look}. Stop with Ctrl-C."

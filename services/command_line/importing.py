@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from services.bilingual import spoken
 from services.command_line.facts import Wait, policy_here, progress, send
 from services.command_line.showing import (
     SPOKEN,
@@ -25,6 +26,7 @@ from services.command_line.showing import (
     plainly,
     print_json,
     run,
+    said,
 )
 from services.command_line.showing import chosen as language_of
 from services.importer import words
@@ -33,7 +35,7 @@ from services.importer.importing import SAMPLES, Importing, Report, jsonl_facts,
 from services.importer.mapping import BadMap, Map, described, read_map, settled
 from services.importer.rows import columns, rows
 from services.importer.times import SwapCheck, TimeReader, joined, time_reader
-from services.importer.words import counted, spoken
+from services.importer.words import counted
 
 FORMATS = ("xes", "csv", "jsonl")
 
@@ -167,7 +169,8 @@ def plan(
     if source.format == "jsonl":
         return Plan(source, None, tenant, as_lived, report)
     settled_map = settled(chosen, columns(source), file)
-    err.print(f"  {('columns:', 'colonnes :')[language]} {described(settled_map)}", style="dim", markup=False)
+    read = described(settled_map, columns(source))
+    err.print(f"  {('columns:', 'colonnes :')[language]} {spoken(read, language)}", style="dim", markup=False)
     if chosen.case is None and settled_map.case == settled_map.patient:
         report.warn(words.PATIENT_AS_CASE, settled_map.case or "")
     if settled_map.patient is None and source.format != "xes":  # whose traces are of one case or person each
@@ -213,14 +216,25 @@ def _zone(name: str | None) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        fail(f"--zone {name!r} is no time zone; write one as in Europe/Paris", Exit.USAGE)
+        fail(
+            said(
+                f"--zone {name!r} is no time zone; write one as in Europe/Paris",
+                f"--zone {name!r} n'est pas un fuseau horaire ; par exemple Europe/Paris",
+            ),
+            Exit.USAGE,
+        )
 
 
 def write_facts(to: Path, plans: list[Plan]) -> int:
     """Write the facts of all files; the file appears whole or not at all."""
     n = 0
     if to.is_dir() or not to.parent.is_dir():
-        raise Problem(f"--to {to}: " + ("is a folder" if to.is_dir() else f"there is no folder {to.parent}"))
+        why = (
+            said("is a folder", "est un dossier")
+            if to.is_dir()
+            else said(f"there is no folder {to.parent}", f"il n'y a pas de dossier {to.parent}")
+        )
+        raise Problem(f"--to {to}: {why}")
     aside = to.with_name(f".{to.name}.part")
     try:
         with aside.open("wb") as file:
@@ -246,19 +260,21 @@ def tell(plans: list[Plan], language: int = 0, *, as_json: bool) -> None:
             f"{name} : {counted(report.rows, 'ligne')}, {counted(report.facts, 'fait')}.",
         )
         out.print(made[language], markup=False)
-        for reason, numbers in report.unusable.items():
-            what, n, some = spoken(reason, language), len(numbers), _some(list(map(str, numbers)), language)
-            several, lignes = counted(n, "row"), counted(n, "ligne")
-            told = f"  not used: {what}: {several} ({some})", f"  inutilisables : {what} : {lignes} ({some})"
-            err.print(told[language], style="yellow", markup=False)
-        for warning, where in report.warnings.items():
-            what, n, some = (
-                spoken(warning, language),
-                len(where),
-                _some([spoken(one, language) for one in where], language),
-            )
-            told = f"  look at: {what}: {n} ({some})", f"  à vérifier : {what} : {n} ({some})"
-            err.print(told[language], style="yellow", markup=False)
+        tell_of_rows(report, language)
+
+
+def tell_of_rows(report: Report, language: int) -> None:
+    """Which rows could not be used, and what looks wrong."""
+    for reason, numbers in report.unusable.items():
+        what, n, some = spoken(reason, language), len(numbers), _some(list(map(str, numbers)), language)
+        several, lignes = counted(n, "row"), counted(n, "ligne")
+        told = f"  not used: {what}: {several} ({some})", f"  inutilisables : {what} : {lignes} ({some})"
+        err.print(told[language], style="yellow", markup=False)
+    for warning, where in report.warnings.items():
+        what, some = spoken(warning, language), _some([spoken(one, language) for one in where], language)
+        many = "" if len(where) == 1 else (": ", " : ")[language] + str(len(where))
+        told = f"  look at: {what}{many} ({some})", f"  à vérifier : {what}{many} ({some})"
+        err.print(told[language], style="yellow", markup=False)
 
 
 def _some(where: list[str], language: int) -> str:

@@ -10,7 +10,7 @@ from projections.jurisdictions import Invalid, Jurisdiction, Rules, jurisdiction
 from projections.policy import Policy
 from projections.working_days import Allowance
 from services.command_line.instance import PolicyFile, read_policy
-from services.command_line.showing import SPOKEN, AsJson, heads, out, plainly, print_json, print_table, said
+from services.command_line.showing import AsJson, Speaking, heads, out, plainly, print_json, print_table, said
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def allowed(one: Allowance | None) -> str:
 def units_said(value: object) -> object:
     """An allowance in the language of the session."""
     number, _, unit = str(value).partition(" ")
-    return f"{number} {UNITS[unit]}" if SPOKEN == "fr" and unit in UNITS else value
+    return f"{number} {UNITS[unit]}" if Speaking.language == "fr" and unit in UNITS else value
 
 
 def rules_row(one: Jurisdiction, rules: Rules) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from services.command_line.showing import (
     print_json,
     print_table,
     run,
+    said,
 )  # fmt: skip
 from services.command_line.times import times_of
 from services.console.pages import View
@@ -170,7 +171,13 @@ def claims(
     _, found = here(home, tenant)
     if as_of is not None or occurred_by is not None:
         if within is not None:
-            fail("--due-within looks ahead from now: it does not go with --as-of or --occurred-by", Exit.USAGE)
+            fail(
+                said(
+                    "--due-within looks ahead from now: it does not go with --as-of or --occurred-by",
+                    "--due-within regarde devant, à partir de maintenant : pas avec --as-of ni --occurred-by",
+                ),
+                Exit.USAGE,
+            )
         rows = [
             row for row in everything_at(found, tenant, as_of, occurred_by).claims if row["unanswered"] or not overdue
         ]
@@ -202,7 +209,13 @@ def duration(text: str) -> timedelta:
     """A stretch of time as people type it: 2d, 36h."""
     number, unit = text[:-1], text[-1:]
     if not number.isdigit() or unit not in ("d", "h"):
-        fail(f"--due-within must be a number of days or hours, as in 2d or 36h, not {text!r}", Exit.USAGE)
+        fail(
+            said(
+                f"--due-within must be a number of days or hours, as in 2d or 36h, not {text!r}",
+                f"--due-within doit être un nombre de jours ou d'heures, comme 2d ou 36h, pas {text!r}",
+            ),
+            Exit.USAGE,
+        )
     return timedelta(days=int(number)) if unit == "d" else timedelta(hours=int(number))
 
 
@@ -240,7 +253,9 @@ def calendar(
     _, found = here(home, tenant)
     rows = run(_owed(str(found["postgres"]), tenant, None))
     to.write_bytes(calendar_of(rows, times_of(found, language).zones, language))
-    out.print(f"{to}: {len(rows)}", markup=False)
+    n = len(rows)
+    deadlines = said(f"deadline{'' if n == 1 else 's'}", f"échéance{'s' if n > 1 else ''}")
+    out.print(f"{to}{said(':', ' :')} {n} {deadlines}", markup=False)
 
 
 def calendar_of(rows: list[Row], zones: Mapping[str, tzinfo], language: int) -> bytes:

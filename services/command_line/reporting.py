@@ -9,11 +9,11 @@ import typer
 from projections.policy import Policy
 from projections.rows import Log, Row, result
 from services.command_line.facts import add
-from services.command_line.importing import plan
+from services.command_line.importing import plan, tell_of_rows
 from services.command_line.instance import PolicyFile, read_policy
-from services.command_line.showing import SPOKEN, Exit, Lang, chosen, err, fail, out, plainly
+from services.command_line.showing import SPOKEN, Exit, Lang, chosen, fail, out, plainly
 from services.importer.mapping import BadMap, read_map
-from services.importer.words import counted, spoken
+from services.importer.words import counted
 from services.report.page import Language, page
 
 
@@ -40,7 +40,7 @@ def report(
 
     Example: parcours report log.xes.gz --department org:resource -o log.html --lang fr
     """
-    chosen(lang)
+    language = chosen(lang)
     found = _result(file)
     if found is None:
         named = {"case": case, "time": time, "department": department, "zone": zone}
@@ -51,21 +51,12 @@ def report(
         except BadMap as wrong:
             fail(str(wrong), Exit.USAGE)
         columns = columns.model_copy(update={"ignore": (*columns.ignore, *(ignore or ()))})
-        language = chosen(lang)
         one = plan(file, None, columns, None, as_lived=True, language=language)
         log = Log(read_policy(policy_file) or Policy())
         for raw in one.lines():
             add(log, raw)
         found = result(log)
-        for what, where in one.report.warnings.items():
-            told = f"look at: {what}: {len(where)}", f"à vérifier : {spoken(what, language)} : {len(where)}"
-            err.print(told[language], style="yellow", markup=False)
-        for reason, numbers in one.report.unusable.items():
-            lines = (
-                f"not used: {reason}: {counted(len(numbers), 'row')}",
-                f"inutilisables : {spoken(reason, language)} : {counted(len(numbers), 'ligne')}",
-            )
-            err.print(lines[language], style="yellow", markup=False)
+        tell_of_rows(one.report, language)
     to.write_text(page(found, file.name, cast("Language", lang)), encoding="utf-8")
     n = len(found["cases"])
     out.print((f"{to}: {counted(n, 'case')}.", f"{to} : {counted(n, 'dossier')}.")[lang == "fr"], markup=False)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar, cast
 
 import orjson
 import typer
@@ -21,6 +21,7 @@ from projections.jurisdictions import Invalid
 from projections.policy import InvalidPolicy
 from services import tables_system
 from services.backup import NotRestored
+from services.bilingual import Both, of_system, spoken
 from services.command_line.french_words import HEADS
 from services.console.texts import moment, number, state_said
 from services.log import LogUnavailable
@@ -47,14 +48,20 @@ SPOKEN = session_language()
 Lang = Annotated[str, typer.Option("--lang", help="en or fr (default: PARCOURS_LANG, else the session's).")]
 
 
+class Speaking:
+    """The language of this command: the session's, until its --lang says another."""
+
+    language: Literal["en", "fr"] = SPOKEN
+
+
 def said(en: str, fr: str) -> str:
-    """What a command has to say, in the language of the session."""
-    return fr if SPOKEN == "fr" else en
+    """What a command has to say, in its language."""
+    return fr if Speaking.language == "fr" else en
 
 
 def heads(*columns: str) -> tuple[str, ...]:
-    """The names of a table's columns, in the language of the session."""
-    return tuple(HEADS.get(column, column) for column in columns) if SPOKEN == "fr" else columns
+    """The names of a table's columns, in the language of the command."""
+    return tuple(said(column, HEADS.get(column, column)) for column in columns)
 
 
 class Exit(IntEnum):
@@ -96,20 +103,30 @@ def plainly(command: Callable[P, T]) -> Callable[P, T]:
         except USAGE_ERRORS as wrong:
             fail(str(wrong), Exit.USAGE)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError) as wrong:
-            fail(f"{wrong.filename2 or wrong.filename}: {wrong.strerror}", Exit.PROBLEM)
+            fail(_in_words(of_system(wrong)), Exit.PROBLEM)
         except AWAY_ERRORS as wrong:
             fail(
                 str(wrong) or said("a server is away", "un serveur est absent") + f" ({type(wrong).__name__})",
                 Exit.AWAY,
             )
         except PROBLEMS as wrong:
-            fail(str(wrong), Exit.PROBLEM)
+            fail(_words(wrong), Exit.PROBLEM)
         except KeyboardInterrupt:
             fail(said("stopped", "interrompu"), Exit.PROBLEM)
         except OSError as wrong:
-            fail(f"{wrong.filename or ''}: {wrong.strerror or wrong}", Exit.PROBLEM)
+            fail(_in_words(of_system(wrong)), Exit.PROBLEM)
 
     return run
+
+
+def _in_words(text: str) -> str:
+    return spoken(text, Speaking.language == "fr")
+
+
+def _words(wrong: Exception) -> str:
+    """What an error says, in the language of the command where it knows it."""
+    first = wrong.args[0] if wrong.args else None
+    return _in_words(first) if isinstance(first, Both) else str(wrong)
 
 
 def fail(sentence: str, code: Exit) -> NoReturn:
@@ -158,23 +175,23 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def told(cell: object) -> str:
-    """A cell of a table as people of the session's language write it."""
+    """A cell of a table as people of the command's language write it."""
     match cell:
         case None:
             return ""
         case datetime():
-            return moment(SPOKEN, cell, UTC)
+            return moment(Speaking.language, cell, UTC)
         case bool():
-            return (("no", "yes"), ("non", "oui"))[SPOKEN == "fr"][cell]
+            return said("yes", "oui") if cell else said("no", "non")
         case float():
-            return number(SPOKEN, cell)
+            return number(Speaking.language, cell)
         case _:
             return str(cell)
 
 
 def state_shown(name: str) -> str:
-    """The name of a state in the language of the session."""
-    return state_said(SPOKEN, name) if SPOKEN == "fr" else name
+    """The name of a state in the language of the command."""
+    return said(name, state_said("fr", name))
 
 
 def here(home: Path | None, tenant: str | None = None) -> tuple[Settings, dict[str, Any]]:
@@ -210,7 +227,8 @@ async def _look_for(tenant: str, url: str) -> None:
 
 
 def chosen(lang: str) -> int:
-    """0 for English, 1 for French."""
+    """0 for English, 1 for French: what the command speaks from here on."""
     if lang not in ("en", "fr"):
         fail(said(f"--lang must be en or fr, not {lang!r}", f"--lang doit être en ou fr, pas {lang!r}"), Exit.USAGE)
+    Speaking.language = cast("Literal['en', 'fr']", lang)
     return ("en", "fr").index(lang)

@@ -8,6 +8,7 @@ import psutil
 import typer
 
 from services import tables_system
+from services.bilingual import spoken
 from services.command_line.checks import checks
 from services.command_line.showing import (
     SPOKEN,
@@ -24,7 +25,6 @@ from services.command_line.showing import (
     run,
 )  # fmt: skip
 from services.command_line.times import times_of
-from services.importer.words import spoken
 from services.log import LogUnavailable, end_offsets
 from services.reading import watermark
 from services.settings import EVENTS, settings

@@ -45,6 +45,7 @@ def _act(routes: APIRouter, console: Console) -> None:
         # so that the page shows it; if the tables are slow, it will be there a moment later
         await tables.until_read(console.pool, where.partition, where.offset, PATIENCE)
         console.lately.forget("morning", who.tenant)
+        request.session["done"] = f"done_{wish.kind}"
         return RedirectResponse(_back(back, view.url()), 303)
 
 

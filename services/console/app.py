@@ -22,7 +22,7 @@ from services.settings import EVENTS
 from services.tables import AWAY, NoGeneration, Pool
 
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-SAID = {403: "forbidden", 404: "not_found", 422: "not_found", 503: "not_now"}
+SAID = {403: "forbidden", 404: "not_found", 422: "unreadable", 503: "not_now"}
 
 
 def add_console(
@@ -59,13 +59,17 @@ def _refusals(api: FastAPI, console: Console) -> None:
         language = language_of(request)
         with suppress(Missing):
             language = tongue(request.url.path[1:3])
+        who = None
         try:
-            async with asyncio.timeout(2), console.pool.acquire() as connection:
-                view = await console.view(connection, language)
+            async with asyncio.timeout(2):
+                with suppress(Away):
+                    who = await console.who(request) if request.scope.get("session") else None
+                async with console.pool.acquire() as connection:
+                    view = await console.view(connection, language)
         except (NoGeneration, *AWAY):
             view = View(language, UTC, datetime.now(UTC))
         name = SAID.get(status, "broken")
-        return console.page(request, None, view, "message", status, title=view.t(name), hint=view.t(f"{name}_hint"))
+        return console.page(request, who, view, "message", status, title=view.t(name), hint=view.t(f"{name}_hint"))
 
     async def missing(request: Request, _: Exception) -> Response:
         return await say(request, 404)

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 HEAP = 3
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LABEL, LANE, WIDTH, RIGHT = 170, 38, 980, 20
+LABEL, LANE, WIDTH, RIGHT = 170, 38, 980, 46
 TOP, BOTTOM = 24, 34
 LONGEST_NAME = 22
 MOST_DOTS = 2_000

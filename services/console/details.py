@@ -7,9 +7,10 @@ from fastapi import APIRouter, Request, Response
 
 from projections.patient import PatientFile
 from services import reading
+from services import tables_alerts as alerts
 from services import tables_query as tables
 from services.console import pages
-from services.console.frame import PAGE, Console, instant_of, text_of
+from services.console.frame import PAGE, Console, ignored, instant_of, text_of
 from services.console.listing import departments_of
 from services.console.pages import View
 from services.console.visits import Missing
@@ -45,11 +46,17 @@ def _case(routes: APIRouter, console: Console) -> None:
                 await tables.note_access(connection, who.name, who.tenant, row["patient"], f"case {case}", None)
                 at = instant_of(as_of)
                 files = [now_file] if at is None else await files_of(connection, who.tenant, row["patient"], at)
-                shown += [case_shown(view, now_file, file, case, at) for file in pages.having(files, case)]
+                stand = await alerts.standing(connection, who.tenant, row["patient"], who.departments)
+                mine = pages.alert_rows(one for one in stand if one["case_id"] == case)
+                shown += [
+                    case_shown(view, now_file, file, case, at) | {"alerts": mine} for file in pages.having(files, case)
+                ]
         if not shown:
             raise Missing
-        most = None if everything else MOST_FACTS
-        return console.page(request, who, view, "case", cases=shown, name=case, most=most)
+        return console.page(
+            request, who, view, "case", cases=shown, name=case, most=None if everything else MOST_FACTS,
+            ignored=ignored(as_of=(as_of, instant_of(as_of))),
+        )  # fmt: skip
 
 
 def _claim(routes: APIRouter, console: Console) -> None:
@@ -64,10 +71,16 @@ def _claim(routes: APIRouter, console: Console) -> None:
                     if one is None or not one.has_begun or not Sight(file, who.departments).claim(one):
                         continue
                     await tables.note_access(connection, who.name, who.tenant, file.patient, f"claim {claim}", None)
-                    shown.append(claim_told(file, claim) | {"has_case": (one.said.case or "") in file.cases})
+                    stand = await alerts.standing(connection, who.tenant, file.patient, who.departments)
+                    mine = pages.alert_rows(alert for alert in stand if alert["claim_id"] == claim)
+                    shown.append(
+                        claim_told(file, claim) | {"has_case": (one.said.case or "") in file.cases, "alerts": mine}
+                    )
         if not shown:
             raise Missing
-        return console.page(request, who, view, "claim", claims=shown, name=claim)
+        return console.page(
+            request, who, view, "claim", claims=shown, name=claim, ignored=ignored(as_of=(as_of, instant_of(as_of)))
+        )
 
 
 def _patient(routes: APIRouter, console: Console) -> None:
@@ -100,10 +113,15 @@ def _department(routes: APIRouter, console: Console) -> None:
         if row is None and not waiting:
             raise Missing
         row = row or NO_MOVES
-        away = sorted((one for one in found["moves"] if one["here"] == department), key=lambda one: -one["moves"])
-        back = {one["here"]: one for one in found["moves"] if one["there"] == department}
+        away = {one["there"]: one for one in found["moves"] if one["here"] == department}
+        back = {one["here"]: one["returns"] for one in found["moves"] if one["there"] == department and one["returns"]}
+        moves = [
+            {"there": name, "moves": 0, "sterile": 0} | away.get(name, {}) | {"returns": back.get(name, 0)}
+            for name in away.keys() | back.keys()
+        ]
+        moves.sort(key=lambda one: (-one["moves"], -one["returns"], one["there"]))
         return console.page(
-            request, who, view, "department", name=department, row=row, held=held, waiting=waiting, away=away, back=back
+            request, who, view, "department", name=department, row=row, held=held, waiting=waiting, moves=moves
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What every page has: who is looking, in which language and zone, the template, the headers, the language kept."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
@@ -99,6 +99,7 @@ class Console:
             request.session["lang"] = view.language
         shown = {
             "v": view, "t": view.t, "who": who, "asset": asset_url, "path": request.url.path, "query": request.url.query,
+            "done": None if who is None else request.session.pop("done", None),
             "other": "en" if view.language == "fr" else "fr", "quote": lambda text: quote(text, safe=""), "active": name,
         }  # fmt: skip
         return HTMLResponse(environment().get_template(f"{name}.html").render(shown | more), status, HEADERS)
@@ -120,6 +121,16 @@ def text_of(value: str) -> str | None:
 def number_of(value: str) -> int | None:
     """A filter's number, or None for what is none."""
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 6 else None
+
+
+def ignored(**asked: tuple[str, object]) -> list[str]:
+    """What an address asks for that was not understood: of each name what was said, and what was made of it."""
+    return [f"{name}={said}" for name, (said, found) in asked.items() if said and found is None]
+
+
+def one_of(value: str, known: Sequence[str]) -> str | None:
+    """A filter's value where it is a known one."""
+    return value if value in known else None
 
 
 def instant_of(text: str) -> datetime | None:

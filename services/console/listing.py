@@ -10,7 +10,7 @@ from services import tables_alerts as alerts
 from services import tables_figures as counted
 from services import tables_query as tables
 from services.console import pages
-from services.console.frame import PAGE, Console, number_of, text_of
+from services.console.frame import PAGE, Console, ignored, number_of, one_of, text_of
 from services.console.visits import Looking
 from services.cursors import cursor_of, key_of
 from services.matrix import drawing, matrix_of
@@ -56,11 +56,14 @@ def _cases(routes: APIRouter, console: Console) -> None:
         sort: str = "endured", find: str = "", older: str = "", after: str = "",
     ) -> Response:  # fmt: skip
         async with console.opened(request, lang) as (connection, who, view):
-            days = number_of(older)
+            days, level = number_of(older), one_of(min_level, ("B1", "B2", "B3", "B4"))
             asked = tables.Asked(
-                who.tenant, state if state in ("open", "closed") else None,
-                min_level if min_level in ("B1", "B2", "B3", "B4") else None, text_of(department), text_of(topic), None,
-                text_of(find), None if days is None else view.now - timedelta(days=days), who.departments,
+                who.tenant, one_of(state, ("open", "closed")), level, text_of(department), text_of(topic), None, text_of(find),
+                None if days is None else view.now - timedelta(days=days), who.departments,
+            )  # fmt: skip
+            strange = ignored(
+                state=(state, one_of(state, ("open", "closed", "all"))), min_level=(min_level, level), older=(older, days),
+                sort=(sort, one_of(sort, ("endured", "age"))),
             )  # fmt: skip
             by_age = sort == "age"
             key = key_of(after or None, 3 if by_age else 4, [0 if by_age else 1])
@@ -88,7 +91,7 @@ def _cases(routes: APIRouter, console: Console) -> None:
         }  # fmt: skip
         return console.page(
             request, who, view, "cases", rows=rows, more=cursor_of(more), asked=asked_for, chart=chart, after=after,
-            called=called, patients=patients, only_closed=only_closed, offered=offered,
+            called=called, patients=patients, only_closed=only_closed, offered=offered, ignored=strange,
         )  # fmt: skip
 
 
@@ -98,16 +101,17 @@ def _claims(routes: APIRouter, console: Console) -> None:
         request: Request, lang: str, ladder: str = "", department: str = "", due: str = "", after: str = ""
     ) -> Response:
         async with console.opened(request, lang) as (connection, who, view):
-            hours = number_of(due)
+            hours, step = number_of(due), one_of(ladder, tables.LADDER)
             rows, more = await tables.claims(
                 connection, who.tenant, PAGE, key_of(after or None, 4, [1]),
-                ladder=ladder if ladder in tables.LADDER else None, department=text_of(department),
+                ladder=step, department=text_of(department),
                 departments=who.departments, due_before=None if hours is None else view.now + timedelta(hours=hours),
             )  # fmt: skip
         asked, offered = {"ladder": ladder, "department": department, "due": due}, await _offered(console, who)
         return console.page(
-            request, who, view, "claims", rows=rows, more=cursor_of(more), asked=asked, after=after, offered=offered
-        )
+            request, who, view, "claims", rows=rows, more=cursor_of(more), asked=asked, after=after, offered=offered,
+            ignored=ignored(ladder=(ladder, step), due=(due, hours)),
+        )  # fmt: skip
 
 
 def _departments(routes: APIRouter, console: Console) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 from events.envelope import Recorded
-from projections.announcing import gravity
 from projections.findings import Finding, findings
 from projections.path import Case
 from projections.patient import PatientFile
@@ -21,7 +20,7 @@ from services.console import charts, texts
 from services.console.texts import Language
 from services.files import concerns, way, where
 from services.tables import Connection, active_generation
-from services.tables_alerts import alert_state
+from services.tables_alerts import alert_state, worst_first
 
 STOPPED = timedelta(days=14)
 CALLS, MOST_FLOWS = 25, 60
@@ -353,5 +352,4 @@ async def small_flows(
 def alert_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Alerts with their state, the gravest first."""
     now = datetime.now(UTC)
-    told = [dict(row) | {"state": alert_state(row, now)} for row in rows]
-    return sorted(told, key=lambda row: gravity(row["alert"].partition(":")[0], row["level"]), reverse=True)
+    return [dict(row) | {"state": alert_state(row, now)} for row in worst_first(rows)]

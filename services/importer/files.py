@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from services.bilingual import Both, of_system
 from services.importer.encodings import Letters, marked
-from services.importer.words import Both
 from services.publishing import BadFile
 
 Format = Literal["xes", "csv", "jsonl"]
 LONGEST_LINE = 6 * 1024 * 1024
 CHUNK = 1024 * 1024
 SAMPLE = 256 * 1024
+OFFICE = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How the files of office programs begin, those of today and the old ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,14 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             else:
                 yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as wrong:
-        raise BadFile(f"{path}: the gzip file is damaged or cut short: {wrong}") from wrong
+        raise BadFile(
+            Both(
+                f"{path}: the gzip file is damaged or cut short: {wrong}",
+                f"{path} : fichier gzip abîmé ou incomplet : {wrong}",
+            )
+        ) from wrong
     except OSError as wrong:
-        raise BadFile(f"{path}: {wrong.strerror or wrong}") from wrong
+        raise BadFile(of_system(wrong, path)) from wrong
 
 
 def examined(path: Path, wanted: Format | None) -> Source:
@@ -76,16 +83,32 @@ def examined(path: Path, wanted: Format | None) -> Source:
                 sample += chunk[: SAMPLE - len(sample)]
             line = _longest_open_line(line, chunk)
             if line > LONGEST_LINE and wanted != "xes" and not _looks_like_xml(sample):
-                raise BadFile(f"{path}: holds a line longer than 6 MiB: this is no event log")
+                raise BadFile(
+                    Both(
+                        f"{path}: holds a line longer than 6 MiB: this is no event log",
+                        f"{path} : contient une ligne de plus de 6 Mio : ce n'est pas un journal",
+                    )
+                )
     if not sample.strip():
-        raise BadFile(f"{path}: is empty")
+        raise BadFile(Both(f"{path}: is empty", f"{path} : fichier vide"))
     kind = wanted or _format(path, sample)
     encoding = marked(sample) or letters.encoding()
     if b"\x00" in sample and encoding != "utf-16":
-        raise BadFile(f"{path}: is not text: it holds NUL bytes")
+        raise BadFile(_not_text(path, sample))
     delimiter = _delimiter(sample, encoding) if kind == "csv" else ""
     lost = letters.lost if encoding in ("utf-8", "utf-8-sig") else 0
     return Source(path, kind, digest.hexdigest()[:16], encoding, delimiter, lost)
+
+
+def _not_text(path: Path, sample: bytes) -> Both:
+    if sample.startswith(OFFICE):
+        return Both(
+            f"{path}: looks like an Excel file: save it as CSV there (File, Save as), and import that",
+            f"{path} : semble être un fichier Excel : enregistrez-le au format CSV (Fichier, Enregistrer sous), puis importez celui-ci",
+        )
+    return Both(
+        f"{path}: is not text: it holds NUL bytes", f"{path} : n'est pas du texte : il contient des octets nuls"
+    )
 
 
 def _longest_open_line(length: int, chunk: bytes) -> int:

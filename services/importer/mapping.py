@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.bilingual import Both
 from services.publishing import BadFile
 
 KNOWN = {
@@ -72,6 +73,12 @@ KNOWN = {
     "actor": ("org:resource", "resource", "actor", "agent", "user"),
 }
 
+FRENCH = {
+    "case": "dossier", "patient": "patient", "time": "date", "clock": "heure", "department": "service", "activity": "action",
+    "actor": "agent",
+}  # fmt: skip
+MOST_NAMED = 8
+
 
 class BadMap(ValueError):
     """A map somebody wrote, and what is wrong with it."""
@@ -133,9 +140,17 @@ def _plain(name: str) -> str:
     return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
 
 
-def described(chosen: Map) -> str:
-    """One line about which column is read as what."""
-    return ", ".join(f"{meaning} = {name}" for meaning in KNOWN if (name := getattr(chosen, meaning)) is not None)
+def described(chosen: Map, columns: Sequence[str]) -> Both:
+    """One line about which column is read as what, and which are not read."""
+    read = [(meaning, name) for meaning in KNOWN if (name := getattr(chosen, meaning)) is not None]
+    used = {name for _, name in read} | (set() if chosen.claim is None else set(chosen.claim.model_dump().values()))
+    left = [name for name in columns if name not in used]
+    en = ", ".join(f"{meaning} = {name}" for meaning, name in read)
+    fr = ", ".join(f"{FRENCH[meaning]} = {name}" for meaning, name in read)
+    if not left:
+        return Both(en, fr)
+    some = ", ".join(left[:MOST_NAMED]) + (", …" if len(left) > MOST_NAMED else "")
+    return Both(f"{en} (not read: {some})", f"{fr} (non lues : {some})")
 
 
 def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
@@ -145,7 +160,13 @@ def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
     for meaning, usual in KNOWN.items():
         named = getattr(chosen, meaning)
         if named is not None and named not in columns:
-            raise BadFile(f"{path}: there is no column {named!r} for the {meaning}; there are: {', '.join(columns)}")
+            there = ", ".join(columns)
+            raise BadFile(
+                Both(
+                    f"{path}: there is no column {named!r} for the {meaning}; there are: {there}",
+                    f"{path} : aucune colonne {named!r} pour « {FRENCH[meaning]} » ; il y a : {there}",
+                )
+            )
         found[meaning] = named or next((by_name[plain] for name in usual if (plain := _plain(name)) in by_name), None)
     if found["case"] is None:
         found["case"] = found["patient"]
@@ -154,7 +175,11 @@ def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
         found["clock"] = None if found["clock"] == found["time"] else found["clock"]
     for meaning in ("case", "time"):
         if found[meaning] is None:
+            there = ", ".join(columns)
             raise BadFile(
-                f"{path}: which column is the {meaning}? Say --{meaning} NAME; there are: {', '.join(columns)}"
+                Both(
+                    f"{path}: which column is the {meaning}? Say --{meaning} NAME; there are: {there}",
+                    f"{path} : quelle colonne est « {FRENCH[meaning]} » ? Indiquez --{meaning} NOM ; il y a : {there}",
+                )
             )
     return chosen.model_copy(update=found)

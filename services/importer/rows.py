@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from xml.etree import ElementTree as ET
 
+from services.bilingual import Both
 from services.importer.files import Source, as_text, opened
 from services.publishing import BadFile
 
@@ -45,9 +46,11 @@ def xes(source: Source) -> Iterator[Row]:
                         yield Row(number, _attributes(event), case_cells)
                 element.clear()
         except ET.ParseError as wrong:
-            raise BadFile(f"{source.path}: is not well-formed XES: {wrong}") from wrong
+            raise BadFile(
+                Both(f"{source.path}: is not well-formed XES: {wrong}", f"{source.path} : XES mal formé : {wrong}")
+            ) from wrong
     if number == 0:
-        raise BadFile(f"{source.path}: holds no event")
+        raise BadFile(Both(f"{source.path}: holds no event", f"{source.path} : ne contient aucun événement"))
 
 
 def _local(tag: str) -> str:
@@ -72,9 +75,13 @@ def table(source: Source) -> Iterator[Row]:
                     fits=fits,
                 )
         except csv.Error as wrong:
-            raise BadFile(f"{source.path}: row {number + 1}: {wrong}") from wrong
+            raise BadFile(
+                Both(f"{source.path}: row {number + 1}: {wrong}", f"{source.path} : ligne {number + 1} : {wrong}")
+            ) from wrong
     if number == 0:
-        raise BadFile(f"{source.path}: holds a header and no row")
+        raise BadFile(
+            Both(f"{source.path}: holds a header and no row", f"{source.path} : contient un en-tête et aucune ligne")
+        )
 
 
 def columns(source: Source) -> list[str]:

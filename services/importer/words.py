@@ -1,23 +1,6 @@
 """What an importer has to say, in both languages."""
 
-from typing import Self
-
-
-class Both(str):
-    """A text in English that knows itself in French: a key, and a sentence for whoever reads it."""
-
-    __slots__ = ("fr",)
-    fr: str
-
-    def __new__(cls, en: str, fr: str) -> Self:
-        made = super().__new__(cls, en)
-        made.fr = fr
-        return made
-
-
-def spoken(text: str, language: int) -> str:
-    """A text in English (0) or French (1), where it is known in French."""
-    return text.fr if language and isinstance(text, Both) else str(text)
+from services.bilingual import Both
 
 
 def counted(n: int, noun: str) -> str:

@@ -138,8 +138,11 @@ async def test_taking_an_alert_with_and_without_script(line: Line, script: bool)
         await projecting
         assert page.url == f"{api.url}/fr"
         assert await page.locator("ol.calls > li").count() == before - 1
+        assert "C'est noté" in await page.inner_text("p.done")
         await page.goto(f"{api.url}/fr/alerts/bounced_case:p1:c-p1:1")
         assert "Mme Lambert" in await page.inner_text("main")
+        assert await page.locator("p.done").count() == 0
+        assert await page.locator("text=Je m'en occupe").count() == 0
 
 
 async def _project_until(line: Line, kind: str) -> None:

@@ -215,6 +215,20 @@ def test_what_goes_wrong_is_a_sentence_and_an_exit_code(tmp_path: Path, words: l
     assert Person(tmp_path / "nowhere").says(*words, code=code).strip()
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["case", "D-nope", "--lang", "fr"], "aucun dossier"), (["import", "nothing.csv", "--lang", "fr"], "n'existe pas"),
+        (["claims", "--due-within", "3x", "--lang", "fr"], "doit être un nombre"),
+        (["bounced", "--min-level", "B9", "--lang", "fr"], "doit être parmi"),
+    ],
+)  # fmt: skip
+def test_what_goes_wrong_is_said_in_the_language_that_was_asked_for(
+    person: Person, words: list[str], sentence: str
+) -> None:
+    assert sentence in person.says(*words, code=2 if words[0] in ("claims", "bounced") else 1)
+
+
 def test_a_port_that_is_taken_is_named(person: Person, tmp_path: Path) -> None:
     port = person.reads("status", "--json")["api"].rpartition(":")[2]
 

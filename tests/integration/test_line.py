@@ -282,7 +282,7 @@ async def test_a_claim_and_its_contacts_are_told_with_reasons_in_both_languages(
 
     rows = await line.fetch("select reasons from parcours.finding where kind = 'unanswered_claim'")
     texts = [(reason["text_en"], reason["text_fr"]) for reason in rows[0]["reasons"]]
-    assert ("chased once", "relancé 1 fois par le patient") in texts
+    assert ("chased once", "relancée 1 fois par le patient") in texts
 
 
 async def test_a_late_copy_of_an_erased_fact_stays_out_after_its_person_was_merged(line: Line) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 import httpx2
 import orjson
@@ -141,6 +142,8 @@ async def test_what_cannot_be_shown_is_a_page_in_the_language_last_read(line: Li
         program = await client.get("/v1/nothing")
 
     assert (unknown.status_code, cursor.status_code, away.status_code) == (404, 422, 503)
+    assert [page.text.count('href="/en/claims"') for page in (unknown, cursor)] == [1, 1]  # one goes on from there
+    assert "This address cannot be read" in cursor.text
     for page in (unknown, cursor, away):
         assert page.headers["content-type"].startswith("text/html")
         assert 'lang="en"' in page.text
@@ -258,6 +261,61 @@ async def test_a_filter_offers_what_there_is_and_to_whom_is_limited_their_own_de
     assert everything == ["A", "C", "rare"]  # who holds an open case, and any topic; nothing of another tenant
     assert claims == ["A"]  # who owes an answer
     assert few == ["C", "D"]
+
+
+async def test_what_a_filter_does_not_understand_is_said(line: Line) -> None:
+    await told(line, *BOTH)
+    async with served(line) as api, visiting(api) as client:
+        pages = [
+            (await client.get(path)).text
+            for path in (
+                "/en/cases?min_level=B9&older=abc", "/fr/claims?ladder=U9", "/en/cases/c-p1?as_of=hier", "/en/cases?state=&min_level=B2",
+            )
+        ]  # fmt: skip
+
+    assert "without effect: min_level=B9, older=abc." in pages[0]
+    assert "sans effet : ladder=U9." in pages[1]
+    assert "without effect: as_of=hier." in pages[2]
+    assert "without effect" not in pages[3]
+
+
+async def test_alerts_stand_in_the_order_of_who_is_to_be_called_and_beside_what_they_are_about(line: Line) -> None:
+    chased = (
+        received("r9", topic="other", claim="k1", intent="follow_up")
+        .of("p1", "default")
+        .on(MONDAY + 9 * DAY)
+        .named("r9")
+    )
+    older = registered("k0", department="A").of("p4", "default").on(MONDAY - DAY).named("k0")  # but nobody had to chase
+    await told(line, older, *BOTH, *moved("p3", "ABCA"), chased)
+    async with served(line) as api, visiting(api) as client, visiting(api, "reader") as reader:
+        morning, listed, case, claim = [
+            (await client.get(path)).text for path in ("/en", "/en/alerts", "/en/cases/c-p1", "/en/claims/k1")
+        ]
+        only_read = (await reader.get("/en/cases/c-p1")).text
+
+    called = list(dict.fromkeys(re.findall(r'name="alert" value="([^"]*)"', morning)))
+    alerts = dict.fromkeys(re.findall(r'href="/en/alerts/([^"]*)"', listed))
+    assert len(called) > 3
+    assert [alert for alert in map(unquote, alerts) if alert in called] == called
+    assert called.index("unanswered_claim:p1:k1") < called.index("unanswered_claim:p4:k0")
+    assert "bounced_case:p1:c-p1:1" in case
+    assert "k1" in claim.split("Alerts that stand")[1]
+    assert "unanswered_claim:p1:k1" in claim
+    assert 'value="acknowledged"' in case
+    assert 'value="acknowledged"' not in only_read
+
+
+async def test_of_a_department_from_where_patients_come_back_is_told_by_who_sent_them_back(line: Line) -> None:
+    await told(line, *moved("p1", "ABCA"))  # sent to B, and back from C
+    async with served(line) as api, visiting(api) as client:
+        page = (await client.get("/en/departments/A")).text
+
+    rows = re.findall(r'<th scope="row"><a href="/en/departments/(\w)">.*?</tr>', page)
+    figures = [
+        re.findall(r'<td class="number">([^<]*)</td>', row) for row in page.split("<tbody>")[-1].split("</tr>")[:-1]
+    ]
+    assert dict(zip(rows, figures, strict=True)) == {"B": ["1", "0", "0"], "C": ["0", "0", "1"]}
 
 
 async def test_somebody_without_a_case_is_found_and_their_page_says_what_happened(line: Line) -> None:

@@ -236,6 +236,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "blank.csv": (b"  \n\n", "empty"),
     "short.xes.gz": (gzip.compress(XES.encode() * 50)[:60], "damaged"),
     "binary.csv": (b"\x00\x01\x02" * 100, "NUL"),
+    "sheet.csv": (b"PK\x03\x04\x14\x00" * 50, "save it as CSV"),
     "endless.csv": (HEAD.encode() + b"x" * 7_000_000, "longer than 6 MiB"),
     "wrong.csv": (b"a,b\n1,2\n", "which column is the case"),
     "broken.xes": (b"<log><trace>", "well-formed"),
@@ -252,6 +253,9 @@ def test_a_file_that_is_none_is_refused_in_a_sentence_before_anything_is_done(tm
         planned(brought(tmp_path, name, content))
 
     assert name in str(refused.value)
+    said = refused.value.args[0]
+    assert name in said.fr
+    assert said.fr != str(said)
 
 
 def test_a_log_without_a_department_says_that_nobody_can_be_found_in_it(tmp_path: Path) -> None:
@@ -336,8 +340,8 @@ def test_what_an_import_saw_is_said_in_french_too(tmp_path: Path, capsys: pytest
     said = capsys.readouterr()
     assert "journal.csv : 3 lignes, 1 fait." in said.out
     for sentence in (
-        "colonnes séparées par ';'", "colonnes : case = dossier", "inutilisables : pas de dossier : 1 ligne (2)",
-        "inutilisables : pas une date : 1 ligne (3)", "à vérifier : le dossier s'appelle NA à la lettre (était-il vide ?) : 1 (ligne 1)",
+        "colonnes séparées par ';'", "colonnes : dossier = dossier", "inutilisables : pas de dossier : 1 ligne (2)",
+        "inutilisables : pas une date : 1 ligne (3)", "à vérifier : le dossier s'appelle NA à la lettre (était-il vide ?) (ligne 1)",
     ):  # fmt: skip
         assert sentence in " ".join(said.err.split()), sentence
 
