@@ -45,7 +45,6 @@ def session_language() -> Literal["en", "fr"]:
 
 
 SPOKEN = session_language()
-Lang = Annotated[str, typer.Option("--lang", help="en or fr (default: PARCOURS_LANG, else the session's).")]
 
 
 class Speaking:
@@ -151,6 +150,19 @@ def check_tenant(tenant: str) -> None:
             said("--tenant must be 1 to 40 of a-z, 0-9 and -", "--tenant : de 1 à 40 caractères parmi a-z, 0-9 et -"),
             Exit.USAGE,
         )
+
+
+def _spoken_from_here_on(lang: str) -> str:
+    chosen(lang)
+    return lang
+
+
+Lang = Annotated[
+    str,
+    typer.Option(
+        "--lang", help="en or fr (default: PARCOURS_LANG, else the session's).", callback=_spoken_from_here_on
+    ),
+]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
