@@ -29,6 +29,10 @@ KNOWN = {
         "ticket",
         "n° ticket",
         "ticket number",
+        "ticket id",
+        "case number",
+        "case reference",
+        "référence du dossier",
         "id",
     ),
     "patient": (
@@ -43,6 +47,10 @@ KNOWN = {
         "numéro patient",
         "ipp",
         "nip",
+        "mrn",
+        "patient mrn",
+        "medical record number",
+        "nhs number",
     ),
     "time": (
         "time:timestamp",
@@ -55,6 +63,11 @@ KNOWN = {
         "date et heure",
         "date heure",
         "date/heure",
+        "event time",
+        "event date",
+        "created on",
+        "created at",
+        "créé le",
     ),
     "clock": ("heure", "time of day", "hour", "time"),
     "department": (
@@ -68,8 +81,13 @@ KNOWN = {
         "unité",
         "team",
         "équipe",
+        "assigned team",
+        "assigned group",
+        "assignment group",
+        "groupe assigné",
+        "équipe assignée",
     ),
-    "activity": ("concept:name", "activity", "event", "activité", "action"),
+    "activity": ("concept:name", "activity", "event", "activité", "action", "event type"),
     "actor": ("org:resource", "resource", "actor", "agent", "user"),
 }
 
