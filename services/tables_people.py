@@ -9,6 +9,9 @@ from projections.known import Identity
 from services.projector.changes import Changes, Person, Row
 from services.tables import Connection
 
+OF_EACH = "unnest($1::text[], $2::text[]) as w(tenant, person) cross join lateral"
+"""As in tables_projector: for each of some persons, one step into an index each."""
+
 # -- merging -------------------------------------------------------------------------------------------------------------
 
 
@@ -88,22 +91,23 @@ async def leave(connection: Connection, schema: str, person: Person, facts: Iter
 async def tombstones(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, datetime]:
     """Up to when persons are erased."""
     rows = await connection.fetch(
-        f"select t.tenant, t.subject, t.erased_at from {schema}.tombstone t"
-        " join unnest($1::text[], $2::text[]) as w(tenant, subject) using (tenant, subject)",
-        [tenant for tenant, _ in persons], [subject for _, subject in persons],
+        f"select w.tenant, w.person, t.erased_at from {OF_EACH} (select erased_at from {schema}.tombstone t"
+        " where t.tenant = w.tenant and t.subject = w.person offset 0) t",
+        [tenant for tenant, _ in persons], [person for _, person in persons],
     )  # fmt: skip
-    return {(row["tenant"], row["subject"]): row["erased_at"] for row in rows}
+    return {(row["tenant"], row["person"]): row["erased_at"] for row in rows}
 
 
 async def erased(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, dict[bytes, datetime]]:
-    """The digests of the facts that persons were erased of, and when each was recorded."""
+    """The digests of the facts that persons were erased of, and when each was recorded: of all who are this person by now."""
     rows = await connection.fetch(
-        f"select e.tenant, w.person, e.digest, e.recorded_at from {schema}.erased_fact e"
-        f" left join {schema}.alias a on a.tenant = e.tenant and a.subject = e.subject"
-        " join unnest($1::text[], $2::text[]) as w(tenant, person) on w.tenant = e.tenant and w.person = coalesce(a.person, e.subject)",
-        [tenant for tenant, _ in persons],
-        [person for _, person in persons],
-    )
+        f"select w.tenant, w.person, e.digest, e.recorded_at from {OF_EACH} (select digest, recorded_at from {schema}.erased_fact e"
+        " where e.tenant = w.tenant and e.subject = w.person"
+        f" and not exists (select 1 from {schema}.alias a where a.tenant = w.tenant and a.subject = w.person)"
+        f" union all select e.digest, e.recorded_at from {schema}.alias a join {schema}.erased_fact e using (tenant, subject)"
+        " where a.tenant = w.tenant and a.person = w.person offset 0) e",
+        [tenant for tenant, _ in persons], [person for _, person in persons],
+    )  # fmt: skip
     found: dict[Person, dict[bytes, datetime]] = {}
     for row in rows:
         found.setdefault((row["tenant"], row["person"]), {})[row["digest"]] = row["recorded_at"]
@@ -144,12 +148,19 @@ async def erase_parked(connection: Connection, schema: str, tenant: str, subject
     )
 
 
-async def erase_facts(
-    connection: Connection, schema: str, person: Person, facts: Sequence[Recorded], rows: Sequence[Row]
-) -> None:
-    """Take erased facts out of the timeline; their digests stay, so that the counts of errors stay exact."""
-    await leave(connection, schema, person, facts)
-    await keep_erased(connection, schema, rows)
+async def _may_hold(connection: Connection, schema: str, tenant: str, subjects: Sequence[str]) -> list[str]:
+    """Under whose names a generation may have filed facts of these subjects: their own, whom they have become there, and those who have
+    become the same; and whoever is to be regrouped, of whom some facts have become somebody else's.
+    """
+    rows = await connection.fetch(
+        "select unnest($2::text[]) as person"
+        f" union select person from {schema}.alias where tenant = $1 and subject = any($2)"
+        f" union select other.subject from {schema}.alias a join {schema}.alias other using (tenant, person)"
+        " where a.tenant = $1 and a.subject = any($2)"
+        f" union select person from {schema}.inbox where tenant = $1 and raw is null",
+        tenant, subjects,
+    )  # fmt: skip
+    return [row["person"] for row in rows]
 
 
 async def erase_elsewhere(
@@ -177,12 +188,13 @@ async def erase_elsewhere(
             "with gone as (select * from unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[])"
             " as w(subject, source, id, recorded_at)),"
             f" deleted as (delete from {schema}.timeline t using gone w"
-            " where t.tenant = $1 and t.subject = w.subject and t.source = w.source and t.id = w.id"
+            " where t.tenant = $1 and t.patient = any($7) and t.subject = w.subject and t.source = w.source and t.id = w.id"
             " and (t.recorded_at >= w.recorded_at or coalesce(t.occurred_at <= $6::timestamptz, false)) returning t.patient)"
             " select distinct patient, null as subject, null as source, null as id from deleted union all"
             f" select null, t.subject, t.source, t.id from {schema}.timeline t join gone w using (subject, source, id)"
-            " where t.tenant = $1 and t.recorded_at < w.recorded_at and not coalesce(t.occurred_at <= $6::timestamptz, false)",
-            tenant, *identities, list(earliest.values()), until,
+            " where t.tenant = $1 and t.patient = any($7) and t.recorded_at < w.recorded_at"
+            " and not coalesce(t.occurred_at <= $6::timestamptz, false)",
+            tenant, *identities, list(earliest.values()), until, await _may_hold(connection, schema, tenant, subjects),
         )  # fmt: skip
         if await connection.fetchval("select to_regclass($1)", f"{schema}.erased_fact") is None:
             continue  # a generation that is being dropped

@@ -32,6 +32,8 @@ WAITING = 4
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
 """How many gathered records, or bytes of them, are in memory; the others wait on disk."""
 SHORTEST = 16_000
+PATIENCE = 60
+"""For how many seconds a stretch waits for what others hold: they judge merges and erase one at a time."""
 STIRS_EVERY = 0.5
 LONG = 64
 """From how many facts on a file is kept in memory once its stretch has landed, as far as there is room."""
@@ -314,6 +316,7 @@ class Stretching(Projecting):
         batch = to[number].batch
         assert batch is not None  # noqa: S101 - it was made with one
         await self._move(connection, self.positions, to, batch)
+        await connection.execute(f"set local lock_timeout = '{PATIENCE}s'")
         last.changes.parked += [parked_row(record) for record in some.parked]
         renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.keys])
         try:
@@ -435,6 +438,9 @@ class Stretching(Projecting):
         last.changes.corrections += work.changes.corrections
         last.remerged |= work.remerged
         last.changes.tombstones += work.changes.tombstones
+        if work.erased:
+            work.spare_erased()
+            last.unwritten |= work.unwritten
         last.erased |= work.erased
         last.held |= {person: work.held[person] for person in work.erased}
         for row in work.changes.outbox if last.erased else ():  # once what was to be said of the erased before is gone

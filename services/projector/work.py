@@ -16,7 +16,7 @@ from projections.announcing import ToSay
 from projections.known import grown
 from projections.standing import Touched
 from services.projector.changed_rows import person_rows
-from services.projector.changes import Changes, Person
+from services.projector.changes import Changes, Person, Row
 from services.projector.held import Held
 from services.projector.records import Parked, parked_row
 from services.projector.spilled import Raw
@@ -41,7 +41,8 @@ def bare(raw: bytes) -> bytes:
 class Work:
     """One batch's work in memory. `say` is called for each alert that is due, with the fact that caused it;
     `failed` for each person whose fold raised: they are set aside, and the others go on. `is_lived`: what falls due between two facts
-    of a person fires between them, as if it had been waited for.
+    of a person fires between them, as if it had been waited for. `unwritten`: facts (tenant, patient, subject, source, id) that came
+    and were erased within the work.
     """
 
     say: Say | None
@@ -55,6 +56,7 @@ class Work:
     touched: dict[Person, Touched] = field(default_factory=dict)
     changed: dict[Person, set[str]] = field(default_factory=dict)
     erased: dict[Person, list[Recorded]] = field(default_factory=dict)
+    unwritten: set[Row] = field(default_factory=set)
     remerged: set[str] = field(default_factory=set)
 
     def share_out(
@@ -295,3 +297,16 @@ class Work:
         file = self.held[person].file
         counting = ((fact, file.known.get(fact.identity)) for fact in self.erased[person])
         return [fact for fact, one in counting if one is None or file.is_erased(one)]
+
+    def spare_erased(self) -> None:
+        """What came and was erased within the work is not written first: nothing of it has to be looked for in the tables."""
+        gone = {(*person, *fact.identity) for person in self.erased for fact in self.gone(person)}
+        gone -= {row[:5] for row in self.changes.restored}
+        if gone:
+            self.unwritten |= {row[:5] for row in self.changes.facts if row[:5] in gone}
+            self.changes.facts = [row for row in self.changes.facts if row[:5] not in gone]
+
+    def written(self, person: Person) -> list[Recorded]:
+        """What is to be erased of somebody and may be in the tables."""
+        spared = self.unwritten - {row[:5] for row in self.changes.restored}
+        return [fact for fact in self.gone(person) if (*person, *fact.identity) not in spared]

@@ -203,13 +203,16 @@ class Writing(Sharing):
         started = time.perf_counter()
         for person in work.erased if self._speaks else ():
             await tables_people.erase_unsaid(connection, person)
+        if work.erased:
+            work.spare_erased()
         await tables_writing.write(connection, self._schema, work.changes, doubting=doubting)
         if work.erased:
             await tables_people.one_at_a_time(connection)
         for person in work.erased:
             facts = work.gone(person)
             rows = [erased_row(fact, is_conflict=fact.identity in work.held[person].file.conflicts) for fact in facts]
-            await tables_people.erase_facts(connection, self._schema, person, facts, rows)
+            await tables_people.leave(connection, self._schema, person, work.written(person))
+            await tables_people.keep_erased(connection, self._schema, rows)
             until = work.held[person].file.erased_until
             await tables_people.erase_elsewhere(connection, self._schema, person, facts, rows, until)
         self.spent.write += time.perf_counter() - started

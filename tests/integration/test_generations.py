@@ -11,15 +11,15 @@ import pytest
 
 from deploy.embedded.postgres_server import room_for_wal
 from events.catalogue import TICK
-from events.envelope import partition_key
+from events.envelope import Recorded, partition_key
 from projections.policy import policy
 from services import tables_generations as saved
-from services import tables_writing
+from services import tables_people, tables_writing
 from services.log import Outgoing, Record, partition_of
 from services.projector import comparing, filling, stretch
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
-from services.projector.changes import Changes
+from services.projector.changes import Changes, Person
 from services.tables import Connection, Generation, NoGeneration, active_generation, connected
 from services.tables_projector import FenceLost
 from tests.builders import DAY, HOUR, MONDAY, Said, lines, refusing, registered, said, tick, worked
@@ -474,6 +474,59 @@ async def test_the_generation_before_counts_what_was_erased_meanwhile(line: Line
     assert before["conflicting_ids"] == 1
     assert (await line.export())["errors"] == before
     assert (await verdict(line)).is_same
+
+
+async def test_an_erasure_reaches_facts_that_a_generation_behind_has_filed_under_somebody_else(line: Line) -> None:
+    merge = said("patient.merged", into="p1").of("p2").named("merge")
+    await line.publish(lines(worked("A", case="c1").of("p1"), worked("B", case="c2").of("p2"), merge))
+    await line.project()
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+    apart = said("fact.voided", fact="merge", reason="two people").of("p2").on(MONDAY + HOUR)
+    await line.publish(lines(apart, said("patient.erased").of("p2").named("erased").on(MONDAY + DAY)))
+    await line.project()
+
+    for schema in [f"g{row['id']}" for row in await line.fetch("select id from parcours.generation")]:
+        left = await line.fetch(f"select subject from {schema}.timeline where type = 'parcours.case.worked.v1'")
+        assert [row["subject"] for row in left] == ["p1"], schema
+
+
+async def test_what_came_and_was_erased_is_not_looked_for_in_tables_that_have_no_index(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    persons = [f"p{n}" for n in range(20)]
+    came = [worked(d).of(p) for p in persons for d in "ABA"]
+    later = [worked("C").of("p0").named("later").on(MONDAY + 9 * DAY)]
+    await line.publish(lines(*came, *(said("patient.erased").of(p).on(MONDAY + 5 * DAY) for p in persons), *later))
+    await line.project()
+    leave, looked_for = tables_people.leave, list[object]()
+
+    async def watched(connection: Connection, schema: str, person: Person, facts: list[Recorded]) -> None:
+        looked_for.extend(facts)
+        await leave(connection, schema, person, facts)
+
+    monkeypatch.setattr(tables_people, "leave", watched)
+    before = await line.export()
+    made = await making.rebuild(rebuilding(line), line.policy)
+
+    assert looked_for == []
+    facts = await line.fetch(f"select patient, id from {made.schema}.timeline where type = 'parcours.case.worked.v1'")
+    assert facts == [{"patient": "p0", "id": "later"}]
+    assert len(await line.fetch(f"select 1 from {made.schema}.erased_fact")) >= len(came)
+    await taken_over(line, made)
+    assert await line.export() == before
+
+
+async def test_a_rebuild_waits_for_whoever_else_erases(line: Line) -> None:
+    await line.publish(lines(worked("A"), said("patient.erased").on(MONDAY + DAY)))
+    await line.project()
+    async with line.pool.acquire() as connection:
+        longer_than_others_wait = 2.5
+        async with connection.transaction():
+            await tables_people.one_at_a_time(connection)
+            made = asyncio.create_task(making.rebuild(rebuilding(line), line.policy))
+            done, _ = await asyncio.wait({made}, timeout=longer_than_others_wait)
+            assert not done
+    assert (await made).state == "active"
 
 
 async def test_proving_the_tables_takes_nothing_from_a_person_erased_who_came_back(line: Line) -> None:
