@@ -87,7 +87,7 @@ def code_version() -> str:
         root = Path(str(resources.files(package)))
         for path in sorted([*root.rglob("*.py"), *root.rglob("*.toml")]):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    for name in ("generation", "generation_timeline", "generation_indexes"):
+    for name in ("generation", "generation_keys", "generation_indexes"):
         digest.update(sql(name).encode())
     return digest.hexdigest()[:16]
 
@@ -204,7 +204,7 @@ async def create_generation(
             [(topic, number) for number in range(partitions)],
         )
         if active:
-            await connection.execute(sql("generation_timeline", made.schema))
+            await connection.execute(sql("generation_keys", made.schema))
             await connection.execute(sql("generation_indexes", made.schema))
             await connection.execute(sql("views", made.schema))
         else:

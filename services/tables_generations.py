@@ -32,13 +32,13 @@ async def look_after(connection: Connection, made: Generation) -> None:
     await connection.execute(sql("generation_filled", made.schema))
 
 
-async def index_timeline(connection: Connection, made: Generation) -> None:
-    """The timeline's index, by which persons are read back; nothing where it is there already."""
-    await build_indexes(connection, made, "generation_timeline")
+async def build_keys(connection: Connection, made: Generation) -> None:
+    """By what rows are written and persons read back; nothing where it is there already."""
+    await build_indexes(connection, made, "generation_keys")
 
 
-async def has_timeline_index(connection: Connection, made: Generation) -> bool:
-    """Whether persons can be read back without a look at everybody."""
+async def has_keys(connection: Connection, made: Generation) -> bool:
+    """Whether rows can be changed, and persons read back, without a look at everybody's."""
     return await connection.fetchval("select to_regclass($1)", f"{made.schema}.timeline_by_patient") is not None
 
 

@@ -32,10 +32,13 @@ def _insert(schema: str, table: Table) -> str:
     return f"insert into {schema}.{table.name} ({', '.join(table.columns)}) values ({marks})"
 
 
-async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool = False) -> None:
+async def write(
+    connection: Connection, schema: str, changes: Changes, *, doubting: bool = False, keyed: bool = True
+) -> None:
     """Everything a batch found, after its checkpoint was moved in the same transaction.
 
-    Rows of keys that the tables do not hold are copied straight into them; with `doubting`, nothing is believed to be new.
+    Rows of keys that the tables do not hold are copied straight into them; with `doubting`, nothing is believed to be new. Not `keyed`:
+    the tables have no keys yet, and what may be in them is taken out before.
     """
     await _forget(connection, schema, changes)
     if changes.acts:
@@ -50,7 +53,10 @@ async def write(connection: Connection, schema: str, changes: Changes, *, doubti
         (FINDING, changes.findings),
         (CONTACT, changes.contacts),
     ):
-        await _put_rows(connection, schema, table, rows, doubting=doubting)
+        if keyed or table is FINDING:
+            await _put_rows(connection, schema, table, rows, doubting=doubting)
+        else:
+            await _replace(connection, schema, table, rows, doubting=doubting)
     await _write_rare(connection, schema, changes)
     await _put_rows(
         connection, "parcours", ANNOUNCED, _last_said(changes.announced), doubting=doubting,
@@ -68,6 +74,23 @@ async def _put_rows(
     if rows.new:
         await _copy(connection, f"{schema}.{table.name}", table, rows.new)
     await _put(connection, schema, table, rows.known, **otherwise)
+
+
+async def _replace(connection: Connection, schema: str, table: Table, rows: Rows, *, doubting: bool) -> None:
+    """As `_put_rows`, in a table without a key: a look at all of it for what may be there already, which is seldom anything."""
+    known = [*rows.new, *rows.known] if doubting else rows.known
+    if rows.new and not doubting:
+        await _copy(connection, f"{schema}.{table.name}", table, rows.new)
+    if known:
+        names = table.columns[: table.keys]
+        given = ", ".join(f"${n + 1}::text[]" for n in range(table.keys))
+        same = " and ".join(f"t.{name} = w.{name}" for name in names)
+        last = {row[: table.keys]: row for row in known}
+        await connection.execute(
+            f"delete from {schema}.{table.name} t using unnest({given}) as w({', '.join(names)}) where {same}",
+            *map(list, zip(*last, strict=True)),
+        )
+        await _copy(connection, f"{schema}.{table.name}", table, list(last.values()))
 
 
 async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:

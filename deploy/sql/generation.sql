@@ -1,8 +1,9 @@
--- One generation of the read tables. `{schema}` is g and a number, made by us, never by a user.
+-- One generation of the read tables. `{schema}` is g and a number, made by us, never by a user. The keys of what a rebuild writes most
+-- rows of come with generation_keys: row by row they would cost more than all at once.
 create schema {schema};
 
 -- Every fact, by person: what people read, and what a file is folded from when it is not in memory. That each is there once is the
--- fold's doing, which knows every fact of a person; its one index, by person, comes with the others (decision 0010).
+-- fold's doing, which knows every fact of a person (decision 0010).
 create table {schema}.timeline (
     tenant text not null,
     patient text not null,
@@ -28,10 +29,8 @@ create table {schema}.patient (
     facts integer not null,
     next_due_at timestamptz,
     last_sign timestamptz,
-    is_quarantined boolean not null default false,
-    primary key (tenant, patient)
+    is_quarantined boolean not null default false
 ) with (fillfactor = 70);
-create index patient_due on {schema}.patient (partition, next_due_at) where next_due_at is not null;
 
 create table {schema}.case_path (
     tenant text not null,
@@ -57,8 +56,7 @@ create table {schema}.case_path (
     last_sign timestamptz,
     visits_at timestamptz[] not null,
     visits_planned boolean[] not null,
-    visits_sterile boolean[] not null,
-    primary key (tenant, patient, case_id)
+    visits_sterile boolean[] not null
 ) with (fillfactor = 70);
 
 -- Contacts received: what small flows are counted from.
@@ -71,8 +69,7 @@ create table {schema}.contact (
     channel text,
     department text,
     case_id text,
-    courtesy boolean not null,
-    primary key (tenant, patient, contact_id)
+    courtesy boolean not null
 );
 
 create table {schema}.claim (
@@ -91,8 +88,7 @@ create table {schema}.claim (
     due_at timestamptz,
     answered_late boolean,
     department text,
-    clocks jsonb not null,
-    primary key (tenant, patient, claim_id)
+    clocks jsonb not null
 ) with (fillfactor = 70);
 
 create table {schema}.finding (

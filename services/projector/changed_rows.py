@@ -24,10 +24,11 @@ def person_rows(changes: Changes, held: Held, touched: Touched, changed: Abstrac
     file, stored = held.file, held.stored
     last = file.facts[-1].occurred_at if file.facts else None
     if not file.facts and not held.is_quarantined:
-        changes.emptied.append(held.person)
-        changes.forgotten_acts.append(held.person)
-        changes.gone.append(held.person)
-        held.stored = Stored()
+        if stored.person or not stored.is_nobody:
+            changes.emptied.append(held.person)
+            changes.forgotten_acts.append(held.person)
+            changes.gone.append(held.person)
+            held.stored = Stored()
         return
     changes.patients.add(
         (*held.person, held.partition, is_bounced(file), len(file.cases), len(file.claims), len(file.facts), held.next_due,

@@ -23,7 +23,9 @@ class Rows:
 
 @dataclass(slots=True)
 class Stored:
-    """Which rows of a person the tables hold, by name. Not `is_sure`: they may hold others, from before their fold failed."""
+    """Which rows of a person the tables hold, by name. Not `is_sure`: they may hold others, from before their fold failed. `is_nobody`:
+    they held none of this person when the person was first read.
+    """
 
     person: bool = False
     is_sure: bool = True
@@ -31,6 +33,7 @@ class Stored:
     claims: AbstractSet[str] = NOTHING
     contacts: AbstractSet[str] = NOTHING
     findings: AbstractSet[str] = NOTHING
+    is_nobody: bool = False
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from services.log import Record
 from services.projector.gathered import Gathered
 from services.projector.stretch import Step, Stretching, UnderWay
 from services.tables import NOT_KEPT
-from services.tables_generations import has_timeline_index, partitions_with_people
+from services.tables_generations import has_keys, partitions_with_people
 
 SEGMENT = 300_000
 SEGMENT_BYTES = 256_000_000
@@ -23,21 +23,21 @@ class Filling(Stretching):
     person's facts, their file and their rows are in use at a time, and then no more.
     """
 
-    _is_indexed = False
+    _has_keys = False
 
     async def take(self, partitions: Iterable[int]) -> None:
         """Learn where partitions stand, and of which there are people in the tables already."""
         await super().take(partitions)
         async with self._pool.acquire() as connection:
             self._peopled = await partitions_with_people(connection, self._generation)
-            self._is_indexed = await has_timeline_index(connection, self._generation)
+            self._has_keys = await has_keys(connection, self._generation)
 
     async def fill(self, number: int, batches_from: Callable[[int], Batches], step: Step) -> None:
         """Take in what `batches_from` an offset gives of a partition; `step` is told how many records were folded.
 
-        Without the timeline's index nobody is read back from it: a partition that was begun (`_carefully`) then waits for the index.
+        Without keys no row is changed and nobody read back: a partition of which Postgres refuses a row waits for them.
         """
-        while self.positions[number].next_offset == 0 or self._is_indexed:
+        while self.positions[number].next_offset == 0 or self._has_keys:
             some = await self._gathered(batches_from(self.positions[number].next_offset))
             if some is None:
                 return
@@ -46,6 +46,8 @@ class Filling(Stretching):
                 self._peopled.add(number)
             except NOT_KEPT as wrong:
                 log.warning("rows refused", error=type(wrong).__name__, partition=number)
+                if not self._has_keys:
+                    return
                 await self._carefully(number, batches_from(self.positions[number].next_offset), some.end, step)
             finally:
                 some.close()

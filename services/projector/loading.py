@@ -134,6 +134,7 @@ class Loading:
             held = self._loaded(person, persons[person], stored.get(person, ()), buried.get(person))
             held.seen, held.said = seen.get(person, {}), said.get(person, {})
             held.erased = digests.get(person, {})
+            held.stored.is_nobody = fresh
             if person not in stale:
                 held.settle()
             if person in stored:

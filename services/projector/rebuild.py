@@ -151,7 +151,7 @@ async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]
         await _read(one, work, left)
     if not is_part:
         async with one.pool.acquire() as connection:
-            await saved.index_timeline(connection, generation)
+            await saved.build_keys(connection, generation)
         if left := {number: end for number, end in left.items() if work.positions[number].next_offset < end}:
             await work.take(until)
             await _read(one, work, left)
@@ -208,7 +208,7 @@ async def rebuild(one: Rebuilding, policy: Policy | None, *, resume: bool = Fals
     await _fill_parts(one, made, until, processes)
     async with one.pool.acquire() as connection:
         at = await saved.reached(connection, made.schema)
-        await saved.index_timeline(connection, made)
+        await saved.build_keys(connection, made)
     if any(end > at[number] for number, end in until.items()):  # Postgres refused a row there: its people are read back
         await _fill_parts(one, made, until, processes)
     await index(one, made)

@@ -35,7 +35,11 @@ Fold = Callable[[Connection, Work], Awaitable[None]]
 
 
 class Writing(Sharing):
-    """Reads records, folds them, and writes what comes of it in one transaction."""
+    """Reads records, folds them, and writes what comes of it in one transaction. `_has_keys`: the tables have their keys, as all but those
+    that are being filled.
+    """
+
+    _has_keys = True
 
     # -- reading -----------------------------------------------------------------------------------------------------------
 
@@ -205,7 +209,7 @@ class Writing(Sharing):
             await tables_people.erase_unsaid(connection, person)
         if work.erased:
             work.spare_erased()
-        await tables_writing.write(connection, self._schema, work.changes, doubting=doubting)
+        await tables_writing.write(connection, self._schema, work.changes, doubting=doubting, keyed=self._has_keys)
         if work.erased:
             await tables_people.one_at_a_time(connection)
         for person in work.erased:

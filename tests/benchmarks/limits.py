@@ -50,5 +50,5 @@ async def _rows(connection: Connection, table: str) -> BytesIO:
 
 
 async def _index(connection: Connection, aside: Generation) -> None:
-    await saved.index_timeline(connection, aside)
+    await saved.build_keys(connection, aside)
     await saved.build_indexes(connection, aside)

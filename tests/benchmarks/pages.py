@@ -21,7 +21,7 @@ from deploy.embedded import postgres_server
 from services.instance import Options, running
 from services.security import Visitor, create_link, create_token
 from services.settings import Settings
-from services.tables import active_generation, connected
+from services.tables import active_generation, connected, sql
 
 RATE, EACH = 20, 150
 DEPARTMENTS, TOPICS = 40, 400
@@ -77,8 +77,9 @@ LOAD = (
         from generate_series(1, {cases}) n, generate_series(1, {facts}) i) made
     """,
 )
-DROP = ("case_by_level", "case_open_by_level", "case_open", "case_open_in", "case_by_topic", "contact_by_topic", "claim_open", "claim_due",
-        "finding_by_case", "finding_open_since", "case_by_id", "claim_by_ladder", "claim_by_id")  # fmt: skip
+DROP = ("patient_key", "patient_due", "case_key", "contact_key", "claim_key", "timeline_by_patient", "case_by_level", "case_open_by_level",
+        "case_open", "case_open_in", "case_by_topic", "contact_by_topic", "claim_open", "claim_due", "finding_by_case", "finding_open_since",
+        "case_by_id", "claim_by_ladder", "claim_by_id")  # fmt: skip
 
 
 async def load(postgres: str, cases: int, facts: int) -> None:
@@ -91,18 +92,12 @@ async def load(postgres: str, cases: int, facts: int) -> None:
         )
         for name in DROP:
             await connection.execute(f"drop index if exists {found.schema}.{name}")
-        key = f"alter table {found.schema}.timeline drop constraint timeline_pkey"
-        await connection.execute(key)
         for text in LOAD:
             started = time.perf_counter()
             made = text.format(s=found.schema, cases=cases, facts=facts, departments=DEPARTMENTS, topics=TOPICS)
             done = await connection.execute(made, timeout=None)
             sys.stderr.write(f"{done} in {time.perf_counter() - started:.0f} s\n")
-        from services.tables import sql
-
-        await connection.execute(
-            f"alter table {found.schema}.timeline add primary key (tenant, patient, subject, source, id)", timeout=None
-        )
+        await connection.execute(sql("generation_keys", found.schema), timeout=None)
         await connection.execute(sql("generation_indexes", found.schema), timeout=None)
         await connection.execute(f"update {found.schema}.checkpoint set watermark = '2026-12-01'")
         await connection.execute("vacuum (analyze)", timeout=None)  # as tables are that were not filled a minute ago
