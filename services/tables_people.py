@@ -225,14 +225,15 @@ async def one_at_a_time(connection: Connection) -> None:
     await connection.execute("select pg_advisory_xact_lock(hashtext('parcours erasures'))")
 
 
-async def erase_unsaid(connection: Connection, person: Person) -> None:
-    """What was to be said of an erased person is not said any more; a message that was to say nothing else is dropped."""
+async def erase_unsaid(connection: Connection, persons: Collection[Person]) -> None:
+    """What was to be said of erased persons is not said any more; a message that was to say nothing else is dropped."""
+    whom = [tenant for tenant, _ in persons], [person for _, person in persons]
+    theirs = "unnest($1::text[], $2::text[]) as w(tenant, person) where o.tenant = w.tenant and o.patient = w.person"
     carried = await connection.fetch(
-        "select distinct d.message from parcours.delivery d join parcours.outbox o on o.id = d.outbox"
-        " where o.tenant = $1 and o.patient = $2 and d.message is not null",
-        *person,
+        f"select distinct d.message from parcours.delivery d join parcours.outbox o on o.id = d.outbox, {theirs} and d.message is not null",
+        *whom,
     )
-    await connection.execute("delete from parcours.outbox where tenant = $1 and patient = $2", *person)
+    await connection.execute(f"delete from parcours.outbox o using {theirs}", *whom)
     await connection.execute(
         "update parcours.message m set state = 'dropped', last_answer = 'erased' where m.id = any($1::bigint[])"
         " and m.state <> 'delivered' and not exists (select 1 from parcours.delivery d where d.message = m.id)",

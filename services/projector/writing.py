@@ -205,10 +205,10 @@ class Writing(Sharing):
 
     async def _finish(self, connection: Connection, work: Work, *, doubting: bool = False) -> None:
         started = time.perf_counter()
-        for person in work.erased if self._speaks else ():
-            await tables_people.erase_unsaid(connection, person)
         if work.erased:
             work.spare_erased()
+            if self._speaks:
+                await tables_people.erase_unsaid(connection, work.erased)
         await tables_writing.write(connection, self._schema, work.changes, doubting=doubting, keyed=self._has_keys)
         if work.erased:
             await tables_people.one_at_a_time(connection)
