@@ -498,10 +498,10 @@ async def test_somebody_whose_rows_are_refused_when_time_passes_is_set_aside_and
 ) -> None:
     honest, sick = tables_writing.write, True
 
-    async def write(connection: Connection, schema: str, changes: Changes, *, doubting: bool) -> None:
+    async def write(connection: Connection, schema: str, changes: Changes, **how: bool) -> None:
         if sick and any(row[1] == "p2" for row in [*changes.claims.new, *changes.claims.known]):
             raise asyncpg.DataError("no such row")
-        await honest(connection, schema, changes, doubting=doubting)
+        await honest(connection, schema, changes, **how)
 
     log = lines(*(registered().of(f"p{n}").named(f"c{n}") for n in range(5)))
     await line.publish(log)
