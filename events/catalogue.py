@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -77,9 +77,9 @@ NAMES: dict[type[Data], str] = {model: name for name, model in CURRENT.items()}
 READERS: dict[str, TypeAdapter[Data]] = {kind: TypeAdapter(model) for kind, model in TYPES.items()}
 VALIDATE: dict[str, Callable[[object], Data]] = {kind: one.validator.validate_python for kind, one in READERS.items()}
 AT_ONCE = readers(TYPES)
-NOTHING: dict[str, Any] = {}
 DATA = b'"data"'
 TICK = "parcours.clock.ticked.v1"
+BINARY: Final = "ce_specversion"
 
 
 def read(kind: str, data: dict[str, Any]) -> Data | None:
@@ -140,18 +140,24 @@ def at_once(value: bytes) -> Recorded | None:
         return None
     if data is None:
         return None
-    one = checked(
-        said.specversion, said.tenant, said.subject, said.time, said.recordedtime, said.partitionkey, said.source, said.id, said.type,
-        NOTHING,
-    )  # fmt: skip
-    kind = KINDS.get(one.type, one.type)
-    return Recorded(one.tenant, one.subject, one.source, one.id, kind, one.time, one.recorded_at, data, value)
+    tenant, subject, source, name, kind, time, recorded_at = checked(
+        said.specversion,
+        said.tenant,
+        said.subject,
+        said.time,
+        said.recordedtime,
+        said.partitionkey,
+        said.source,
+        said.id,
+        said.type,
+    )
+    return Recorded(tenant, subject, source, name, KINDS.get(kind, kind), time, recorded_at, data, value)
 
 
 def is_binary(headers: tuple[tuple[str, bytes | None], ...]) -> bool:
     """Whether a record is in binary mode: it says its specversion in a header."""
     for name, _ in headers:  # noqa: SIM110 - a generator would be made for each record
-        if name.lower() == "ce_specversion":
+        if len(name) == len(BINARY) and name.lower() == BINARY:
             return True
     return False
 

@@ -44,7 +44,9 @@ class Refused(ValueError):
 
 @dataclass(slots=True, init=False)
 class Recorded:
-    """A fact as the log took it; nobody changes it. Times are UTC; `data` is None for a type this version does not know."""
+    """A fact as the log took it; nobody changes it. Times are UTC; `data` is None for a type this version does not know. `identity`: its
+    subject, source and id.
+    """
 
     tenant: str
     subject: str
@@ -55,6 +57,7 @@ class Recorded:
     recorded_at: datetime
     data: Data | None
     raw: bytes
+    identity: tuple[str, str, str]
 
     def __init__(  # noqa: PLR0917 - in the order of the columns; the dataclass's own is not compiled
         self, tenant: str, subject: str, source: str, id: str, type: str,  # noqa: A002 - the names of CloudEvents
@@ -69,10 +72,7 @@ class Recorded:
         self.recorded_at = recorded_at
         self.data = data
         self.raw = raw
-
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        return (self.subject, self.source, self.id)
+        self.identity = (subject, source, id)
 
     @property
     def place(self) -> tuple[datetime, datetime, str, str, str]:
@@ -146,20 +146,22 @@ def envelope(content: dict[str, Any], recorded_at: datetime | None = None) -> En
     Raises `Refused` naming the attribute and the rule.
     """
     get = content.get
-    found = checked(
+    tenant, subject, source, name, kind, time, recorded = checked(
         get("specversion"), get("tenant", "default"), get("subject"), get("time"), recorded_at or get("recordedtime"),
-        get("partitionkey"), get("source"), get("id"), get("type"), content,
+        get("partitionkey"), get("source"), get("id"), get("type"),
     )  # fmt: skip
     if not isinstance(get("data", {}), dict):
         raise Refused("data", "must be a JSON object")
-    return found
+    return Envelope(tenant, subject, source, name, kind, time, recorded, content)
 
 
-def checked(  # noqa: PLR0913, PLR0917 - one call for every record
+def checked(  # noqa: PLR0917 - one call for every record
     specversion: object, tenant: object, subject: object, time: object, recorded_at: object, key: object, source: object, name: object,
-    kind: object, content: dict[str, Any],
-) -> Envelope:  # fmt: skip
-    """The context attributes as they are said, checked. Raises `Refused` naming the attribute and the rule."""
+    kind: object,
+) -> tuple[str, str, str, str, str, datetime, datetime]:  # fmt: skip
+    """The context attributes as they are said, checked: tenant, subject, source, id, type, time, recordedtime. Raises `Refused` naming the
+    attribute and the rule.
+    """
     if specversion != SPECVERSION:
         raise Refused("specversion", 'must be "1.0"')
     if not isinstance(tenant, str) or (tenant != "default" and not TENANT.fullmatch(tenant)):
@@ -174,7 +176,7 @@ def checked(  # noqa: PLR0913, PLR0917 - one call for every record
     if key is not None and key != f"{tenant}|{about}":
         raise Refused("partitionkey", "must be tenant|subject", "partitionkey")
     emitter, names, what = shared(_source(source)), _text("id", name, 128), _text("type", kind, 256)
-    return Envelope(tenant, about, emitter, names, what, occurred, recorded, content)
+    return (tenant, about, emitter, names, what, occurred, recorded)
 
 
 def _text(name: str, value: object, longest: int) -> str:

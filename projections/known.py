@@ -12,10 +12,15 @@ from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.policy import Policy
 
 Identity = tuple[str, str, str]
-CORRECTIONS = (FactVoided, PatientErased, PatientMerged)
+CORRECTIONS: Final = frozenset({FactVoided, PatientErased, PatientMerged})
 NOTHING: Final[frozenset[str]] = frozenset()
 NO_FACTS: Final[frozenset[Identity]] = frozenset()
 T = TypeVar("T")
+
+
+def corrects(fact: Recorded) -> bool:
+    """Whether a fact is about other facts: it takes no place in the fold itself."""
+    return type(fact.data) in CORRECTIONS
 
 
 def grown(some: AbstractSet[T], one: T) -> AbstractSet[T]:
@@ -73,7 +78,7 @@ class Known:
         self.known[fact.identity] = fact
         if fact.data is None:
             return False
-        if isinstance(fact.data, CORRECTIONS):
+        if corrects(fact):
             return self._correct(fact)
         return None
 
@@ -119,15 +124,11 @@ class Known:
 
     def _counts(self, fact: Recorded) -> bool:
         """Whether a fact is part of the fold: known, not void, not erased, and no correction of the file itself."""
-        return fact.data is not None and not isinstance(fact.data, CORRECTIONS) and not self._is_gone(fact)
+        return fact.data is not None and not corrects(fact) and not self._is_gone(fact)
 
     def is_erased(self, fact: Recorded) -> bool:
         """Whether nothing of a fact may be kept: it occurred up to the erasure, and is no merge, void or erasure."""
-        return (
-            self.erased_until is not None
-            and fact.occurred_at <= self.erased_until
-            and not isinstance(fact.data, CORRECTIONS)
-        )
+        return self.erased_until is not None and fact.occurred_at <= self.erased_until and not corrects(fact)
 
     def _is_gone(self, fact: Recorded) -> bool:
         """Void or erased."""

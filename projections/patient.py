@@ -32,7 +32,7 @@ PLACE = attrgetter("place")
 def check(fact: Recorded, policy: Policy) -> None:
     """Raise `UnknownJurisdiction` for a registration under a law this policy does not hold."""
     data = fact.data
-    if isinstance(data, ClaimRegistered) and (data.jurisdiction or policy.jurisdiction) not in policy.known:
+    if type(data) is ClaimRegistered and (data.jurisdiction or policy.jurisdiction) not in policy.known:
         raise UnknownJurisdiction(data.jurisdiction)
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from events.catalogue import TICK, decoded
-from events.envelope import FORESIGHT, Recorded, Refused, parsed
+from events.envelope import FORESIGHT, Recorded, Refused, parsed, partition_key
 from projections.jurisdictions import UnknownJurisdiction
-from projections.known import CORRECTIONS
+from projections.known import corrects
 from projections.patient import check
 from projections.policy import Policy
 from services.log import partition_of
@@ -48,13 +48,18 @@ class Parked:
     subject: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reader:
-    """How records are read in this instance. `clock_rule` is off for histories (`up --no-clock`)."""
+    """How records are read in this instance. `clock_rule` is off for histories (`up --no-clock`).
+
+    It remembers whose fact it read last, and where theirs belong: of a person's facts, many are often read one after another.
+    """
 
     policy: Policy
     partitions: int
     clock_rule: bool = True
+    _person: Person = ("", "")
+    _home: int = -1
 
     def read(self, record: Record) -> Recorded | Parked:
         """The fact of a record, or the record parked with its reason."""
@@ -77,18 +82,20 @@ class Reader:
             if value is None and name.lower().startswith("ce_"):
                 raise Refused(name, "a header without a value", "header")
         fact = decoded(record.value, tuple(record.headers))
-        if fact.type != TICK:
-            key = f"{fact.tenant}|{fact.subject}".encode()
-            if partition_of(key, self.partitions) != record.partition:
-                raise Refused(
-                    "(record)",
-                    f"lies in partition {record.partition}, not in that of tenant|subject",
-                    "wrong_partition",
-                )
+        if fact.type != TICK and self._home_of(fact) != record.partition:
+            raise Refused(
+                "(record)", f"lies in partition {record.partition}, not in that of tenant|subject", "wrong_partition"
+            )
         if self.clock_rule and fact.recorded_at > appended_at(record) + FORESIGHT:
             raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
         check(fact, self.policy)
         return fact
+
+    def _home_of(self, fact: Recorded) -> int:
+        if fact.subject != self._person[1] or fact.tenant != self._person[0]:
+            self._person = (fact.tenant, fact.subject)
+            self._home = partition_of(partition_key(fact.tenant, fact.subject).encode(), self.partitions)
+        return self._home
 
 
 @dataclass(slots=True)
@@ -124,7 +131,7 @@ class Batch:
                 continue
             facts += 1
             subjects.add((one.tenant, one.subject))
-            if isinstance(one.data, CORRECTIONS):
+            if corrects(one):
                 self.corrects = True
         self.facts += facts
         self.records += len(records)

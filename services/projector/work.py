@@ -11,9 +11,9 @@ import orjson
 from events.catalogue import TICK
 from events.envelope import Recorded, parsed
 from events.identity import unreadable
-from events.patients import FactVoided, PatientErased, PatientMerged
+from events.patients import PatientErased, PatientMerged
 from projections.announcing import ToSay
-from projections.known import grown
+from projections.known import corrects, grown
 from projections.standing import Touched
 from services.projector.changed_rows import person_rows
 from services.projector.changes import Changes, Person, Row
@@ -197,7 +197,7 @@ class Work:
 
     def note_correction(self, fact: Recorded) -> None:
         """Merges and voids are kept: all of a tenant's are judged together."""
-        if isinstance(fact.data, (PatientMerged, FactVoided)):
+        if corrects(fact) and not isinstance(fact.data, PatientErased):
             digest = hashlib.sha256(fact.raw).digest()
             is_merge = isinstance(fact.data, PatientMerged)
             self.changes.corrections.append((fact.tenant, fact.subject, digest, is_merge, bare(fact.raw)))
@@ -286,7 +286,7 @@ class Work:
         if is_conflict:
             changes.conflicting.append(key)
         until = file.erased_until
-        if isinstance(fact.data, PatientErased) and until is not None:  # else another copy of it counts
+        if until is not None and isinstance(fact.data, PatientErased):  # else another copy of it counts
             gone = [one for one in file.known.values() if file.is_erased(one)]
             self.erased.setdefault(held.person, []).extend(gone)
             changes.tombstones.append((file.tenant, file.patient, until))
