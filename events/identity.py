@@ -2,14 +2,21 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+import orjson
 import rfc8785
+
+from events.envelope import parsed
 
 NOT_CONTENT = frozenset({"recordedtime", "traceparent", "tenant", "partitionkey"})
 ALERTS = UUID("0d0c2f4e-9a3b-5c57-8b68-5f1c7a6f2b10")
 NAMESPACE = ALERTS.bytes
+STATED = ("specversion", "id", "source", "type", "subject", "tenant", "time", "recordedtime")
+NAMED = ("into", "fact", "of_source")
+CONTENT: Final = "parcours:content"
+"""Under this name, which no attribute of CloudEvents can have, a correction that is `bare` says what it was."""
 
 
 def canonical(content: dict[str, Any]) -> bytes:
@@ -19,6 +26,33 @@ def canonical(content: dict[str, Any]) -> bytes:
         return bytes(rfc8785.dumps(said))
     except rfc8785.CanonicalizationError:  # integers beyond 2**53 have no canonical form there
         return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def bare(raw: bytes) -> bytes:
+    """A merge, a void or an erasure with what makes it one, and no word more: it outlives an erasure. What makes copies of it contradict
+    each other is still told, by a digest.
+    """
+    content = parsed(raw)
+    if CONTENT in content:
+        return raw
+    said = {name: content[name] for name in STATED if name in content}
+    data = content.get("data", {})
+    kept = {name: data[name] for name in NAMED if name in data} | ({"reason": ""} if "reason" in data else {})
+    digest = hashlib.sha256(canonical(content)).hexdigest()
+    return orjson.dumps(said | {CONTENT: digest, "data": kept})
+
+
+def contents(one: bytes, other: bytes) -> tuple[bytes, bytes]:
+    """What two copies of a fact say, to be compared, and put in order: in full, or by its digest where one of them is `bare`."""
+    said, also = parsed(one), parsed(other)
+    if CONTENT in said or CONTENT in also:
+        return _digest(said), _digest(also)
+    return canonical(said), canonical(also)
+
+
+def _digest(content: dict[str, Any]) -> bytes:
+    kept = content.get(CONTENT)
+    return kept.encode() if isinstance(kept, str) else hashlib.sha256(canonical(content)).hexdigest().encode()
 
 
 def alert_id(tenant: str, finding: str, n: int) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-from events.envelope import Recorded, parsed
-from events.identity import canonical
+from events.envelope import Recorded
+from events.identity import contents
 from events.patients import FactVoided, PatientErased, PatientMerged
 from projections.policy import Policy
 
@@ -95,7 +95,7 @@ class Known:
         """The same identity once more: one fact; with other content the earliest recorded counts, and it is an error."""
         if before.raw == fact.raw:
             return False
-        old, new = canonical(parsed(before.raw)), canonical(parsed(fact.raw))
+        old, new = contents(before.raw, fact.raw)
         if old != new:
             self.conflicts = grown(self.conflicts, fact.identity)
         if (fact.recorded_at, new) < (before.recorded_at, old):
@@ -129,6 +129,10 @@ class Known:
     def is_erased(self, fact: Recorded) -> bool:
         """Whether nothing of a fact may be kept: it occurred up to the erasure, and is no merge, void or erasure."""
         return self.erased_until is not None and fact.occurred_at <= self.erased_until and not corrects(fact)
+
+    def is_bared(self, fact: Recorded) -> bool:
+        """Whether no more of a correction is kept than what makes it one: it occurred up to the erasure."""
+        return self.erased_until is not None and fact.occurred_at <= self.erased_until and corrects(fact)
 
     def _is_gone(self, fact: Recorded) -> bool:
         """Void or erased."""

@@ -3,14 +3,17 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from events.catalogue import TYPES
 from events.envelope import Recorded
-from events.identity import unreadable
-from projections.known import Identity
+from events.identity import bare, unreadable
+from projections.known import CORRECTIONS, Identity
 from services.projector.changes import Changes, Person, Row
 from services.tables import Connection
 
 OF_EACH = "unnest($1::text[], $2::text[]) as w(tenant, person) cross join lateral"
 """As in tables_projector: for each of some persons, one step into an index each."""
+
+CORRECTIVE = [kind for kind, model in TYPES.items() if model in CORRECTIONS]
 
 # -- merging -------------------------------------------------------------------------------------------------------------
 
@@ -183,6 +186,8 @@ async def erase_elsewhere(
         earliest[fact.identity] = min(fact.recorded_at, earliest.get(fact.identity, fact.recorded_at))
     for row in await connection.fetch("select 'g' || id as schema from parcours.generation where 'g' || id <> $1", own):
         schema = row["schema"]
+        there = await _may_hold(connection, schema, tenant, subjects)
+        await _bare_there(connection, schema, tenant, there, subjects, until)
         identities = list(map(list, zip(*earliest, strict=True))) or [[], [], []]
         found = await connection.fetch(
             "with gone as (select * from unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[])"
@@ -194,7 +199,7 @@ async def erase_elsewhere(
             f" select null, t.subject, t.source, t.id from {schema}.timeline t join gone w using (subject, source, id)"
             " where t.tenant = $1 and t.patient = any($7) and t.recorded_at < w.recorded_at"
             " and not coalesce(t.occurred_at <= $6::timestamptz, false)",
-            tenant, *identities, list(earliest.values()), until, await _may_hold(connection, schema, tenant, subjects),
+            tenant, *identities, list(earliest.values()), until, there,
         )  # fmt: skip
         if await connection.fetchval("select to_regclass($1)", f"{schema}.erased_fact") is None:
             continue  # a generation that is being dropped
@@ -218,6 +223,24 @@ async def erase_elsewhere(
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
                 continue  # a generation made before there was such a table
             await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, name)
+
+
+async def _bare_there(
+    connection: Connection, schema: str, tenant: str, persons: Sequence[str], subjects: Sequence[str], until: datetime | None
+) -> None:  # fmt: skip
+    """Of the merges, voids and erasures of these subjects no more stays in a generation than what makes them such."""
+    rows = await connection.fetch(
+        f"select patient, subject, source, id, raw from {schema}.timeline where tenant = $1 and patient = any($2) and subject = any($3)"
+        " and occurred_at <= $4 and type = any($5)",
+        tenant, persons, subjects, until, CORRECTIVE,
+    )  # fmt: skip
+    await connection.executemany(
+        f"update {schema}.timeline set raw = $6 where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
+        [
+            (tenant, row["patient"], row["subject"], row["source"], row["id"], bared)
+            for row in rows if (bared := bare(row["raw"])) != row["raw"]
+        ],
+    )  # fmt: skip
 
 
 async def one_at_a_time(connection: Connection) -> None:

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
-
 from events.catalogue import TICK
-from events.envelope import Recorded, parsed
-from events.identity import unreadable
+from events.envelope import Recorded
+from events.identity import bare, unreadable
 from events.patients import PatientErased, PatientMerged
 from projections.announcing import ToSay
 from projections.known import corrects, grown
@@ -21,20 +19,10 @@ from services.projector.held import Held
 from services.projector.records import Parked, parked_row
 from services.projector.spilled import Raw
 
-STATED = ("specversion", "id", "source", "type", "subject", "tenant", "time", "recordedtime")
-NAMED = ("into", "fact", "of_source")
 Say = Callable[["Work", Held, ToSay, datetime, Recorded | None], None]
 Failed = Callable[[Held, Exception], None]
 NOTHING: frozenset[str] = frozenset()
 MOMENT = timedelta(microseconds=1)
-
-
-def bare(raw: bytes) -> bytes:
-    """A merge or a void with what makes it one, and no word more: it outlives an erasure."""
-    content = parsed(raw)
-    said = {name: content[name] for name in STATED if name in content}
-    data: dict[str, Any] = {name: content["data"][name] for name in NAMED if name in content["data"]}
-    return orjson.dumps(said | {"data": data | {"reason": ""}})
 
 
 @dataclass(slots=True)
@@ -274,21 +262,34 @@ class Work:
             self.erased.setdefault(held.person, []).append(fact)
         else:
             times = (fact.type, fact.occurred_at, fact.recorded_at)
+            raw = bare(fact.raw) if file.is_bared(fact) else fact.raw
             if before is None:
                 is_conflicting = bool(file.conflicts) and fact.identity in file.conflicts
-                changes.facts.append((*key, *times, held.partition, fact.data is not None, is_conflicting, fact.raw))
+                changes.facts.append((*key, *times, held.partition, fact.data is not None, is_conflicting, raw))
             elif file.is_erased(before):  # of this batch: the timeline may have it, or not
                 changes.replaced = [row for row in changes.replaced if row[:5] != key]
                 is_conflicting = fact.identity in file.conflicts
-                changes.restored.append((*key, *times, held.partition, fact.data is not None, is_conflicting, fact.raw))
+                changes.restored.append((*key, *times, held.partition, fact.data is not None, is_conflicting, raw))
             else:
-                changes.replaced.append((*key, *times, fact.data is not None, fact.raw))
+                changes.replaced.append((*key, *times, fact.data is not None, raw))
         if is_conflict:
             changes.conflicting.append(key)
         until = file.erased_until
         if until is not None and isinstance(fact.data, PatientErased):  # else another copy of it counts
             gone = [one for one in file.known.values() if file.is_erased(one)]
             self.erased.setdefault(held.person, []).extend(gone)
+            for one in file.known.values():
+                if one is not fact and file.is_bared(one):
+                    bared = (
+                        *held.person,
+                        *one.identity,
+                        one.type,
+                        one.occurred_at,
+                        one.recorded_at,
+                        True,
+                        bare(one.raw),
+                    )
+                    changes.replaced.append(bared)
             changes.tombstones.append((file.tenant, file.patient, until))
             changes.outbox = [row for row in changes.outbox if row[1:3] != held.person]  # nor is it said any more
 

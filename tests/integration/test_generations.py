@@ -194,12 +194,44 @@ async def test_erasing_reaches_what_was_parked_in_every_generation_and_under_eve
 
 async def test_of_a_void_no_word_outlives_an_erasure(line: Line) -> None:
     wrong = worked("A", text="secret").named("f1")
-    void = said("fact.voided", fact="f1", reason="she told me her secret").on(MONDAY + DAY)
-    await line.publish(lines(wrong, void, said("patient.erased").on(MONDAY + 2 * DAY)))
+    void = said("fact.voided", fact="f1", reason="she told me her secret").named("v").on(MONDAY + DAY)
+    late = (
+        said("fact.voided", fact="f9", reason="the secret again")
+        .named("late")
+        .on(MONDAY + HOUR)
+        .recorded_at(MONDAY + 3 * DAY)
+    )
+    (again,) = lines(void)
+    erased = said("patient.erased", text="a secret reason").named("e").on(MONDAY + 2 * DAY)
+    await line.publish(lines(wrong, void))
+    await line.project()
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+    await line.publish(lines(erased, late))
+    await line.project()
+    line.projecting = await line.projector()  # with nothing in memory
+    await line.publish([again])
     await line.project()
 
-    (row,) = await line.fetch(f"select raw from {line.generation.schema}.correction")
-    assert b"secret" not in row["raw"]
+    for generation in await line.fetch("select id from parcours.generation"):
+        for table in ("correction", "timeline"):
+            rows = await line.fetch(f"select raw from g{generation['id']}.{table}")
+            assert rows
+            assert not [row for row in rows if b"secret" in row["raw"]], (generation, table)
+    assert (await line.export())["errors"]["conflicting_ids"] == 0
+    assert (await verdict(line)).is_same
+
+
+async def test_a_void_that_contradicts_one_of_somebody_erased_is_still_told(line: Line) -> None:
+    void = said("fact.voided", fact="f1", reason="her secret").named("v").on(MONDAY + DAY)
+    other = said("fact.voided", fact="f1", reason="another secret").named("v").on(MONDAY + DAY)
+    await line.publish(lines(worked("A").named("f1"), void, said("patient.erased").on(MONDAY + 2 * DAY)))
+    await line.project()
+    line.projecting = await line.projector()
+    await line.publish(lines(other.recorded_at(MONDAY + 3 * DAY)))
+    await line.project()
+
+    assert (await line.export())["errors"]["conflicting_ids"] == 1
+    assert (await verdict(line)).is_same
 
 
 async def test_who_has_come_by_a_merge_is_no_stranger_to_the_first_record_of_their_own_partition(line: Line) -> None:
