@@ -23,6 +23,7 @@ from services.tables import Connection
 from services.ticks import tick
 
 AT_ONCE = 4_000
+MOST_SHOWN = 5
 LONGEST_LINE = 6 * 1024 * 1024
 
 
@@ -53,10 +54,14 @@ def lines(path: Path) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class Published:
-    """What publishing a file did: lines written, lines that will be parked, and how far the log reaches now."""
+    """What publishing a file did: lines written, lines that will be parked and what is wrong with the first of them, by number, and how
+    far the log reaches now.
+    """
 
+    lines: int = 0
     facts: int = 0
     refused: int = 0
+    wrong: dict[int, str] = field(default_factory=dict)
     ticks: int = 0
     latest: datetime | None = None
     ends: dict[int, int] = field(default_factory=dict)
@@ -64,11 +69,14 @@ class Published:
 
 def outgoing(line: bytes, partitions: int, policy: Policy, done: Published) -> list[Outgoing]:
     """The records one line becomes: a fact one, a tick one a partition. A bad line is published too: it will be parked."""
+    done.lines += 1
     try:
         fact = decoded(line)
         check(fact, policy)
-    except (Refused, UnknownJurisdiction):
+    except (Refused, UnknownJurisdiction) as wrong:
         done.refused += 1
+        if len(done.wrong) < MOST_SHOWN:
+            done.wrong[done.lines] = str(wrong)
         return [Outgoing(line, _key(line))]
     if done.latest is None or fact.recorded_at > done.latest:
         done.latest = fact.recorded_at

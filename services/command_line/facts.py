@@ -33,6 +33,7 @@ from services.command_line.showing import (
     run,
     said,
 )
+from services.importer.words import counted
 from services.log_writing import LogWriter
 from services.projector.records import parked_digest
 from services.publishing import Published, lines, until_caught_up
@@ -114,11 +115,15 @@ def publish(
     if as_json:
         print_json({"facts": done.facts, "ticks": done.ticks, "will_be_parked": done.refused})
     else:
-        published = said(
-            f"{done.facts} facts published, {done.refused} lines that will be parked.",
-            f"{done.facts} faits publiés, {done.refused} lignes qui seront mises de côté.",
+        published = said(f"{counted(done.facts, 'fact')} published", f"{counted(done.facts, 'fait')} au journal")
+        parked = said(
+            f"{counted(done.refused, 'line')} that will be parked", f"{counted(done.refused, 'ligne')} à mettre de côté"
         )
-        out.print(published, markup=False)
+        out.print(f"{published}, {parked}.", markup=False)
+        for number, wrong in done.wrong.items():
+            err.print(said(f"  line {number}: {wrong}", f"  ligne {number} : {wrong}"), markup=False)
+        if done.refused:
+            err.print(said("  all of them: parcours parked list", "  toutes : parcours parked list"), markup=False)
 
 
 def _examined(file: Path) -> int:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from services.bilingual import spoken
+from services.bilingual import Both, spoken
 from services.command_line.facts import Wait, policy_here, progress, send
 from services.command_line.showing import (
     SPOKEN,
@@ -32,10 +32,11 @@ from services.command_line.showing import chosen as language_of
 from services.importer import words
 from services.importer.files import Format, Source, examined
 from services.importer.importing import SAMPLES, Importing, Report, jsonl_facts, started
-from services.importer.mapping import BadMap, Map, described, read_map, settled
+from services.importer.mapping import BadMap, Map, described, read_map, settled, unseen
 from services.importer.rows import columns, rows
 from services.importer.times import SwapCheck, TimeReader, joined, time_reader
 from services.importer.words import counted
+from services.publishing import BadFile
 
 FORMATS = ("xes", "csv", "jsonl")
 
@@ -169,6 +170,11 @@ def plan(
     if source.format == "jsonl":
         return Plan(source, None, tenant, as_lived, report)
     settled_map = settled(chosen, columns(source), file)
+    for name in unseen(settled_map, columns(source)):
+        if source.format != "xes":  # whose first events need not have all there is
+            wrong = words.no_column(name, ", ".join(columns(source)))
+            raise BadFile(Both(f"{file}: {wrong}", f"{file} : {wrong.fr}"))
+        report.warn(words.not_seen(name), file.name)
     read = described(settled_map, columns(source))
     err.print(f"  {('columns:', 'colonnes :')[language]} {spoken(read, language)}", style="dim", markup=False)
     if chosen.case is None and settled_map.case == settled_map.patient:

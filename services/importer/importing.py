@@ -145,6 +145,10 @@ class Importing:
             if department in ("EMPTY", "?", "UNKNOWN", "NULL", "N/A"):
                 self.report.warn(words.literally(department), words.row(row.number))
             data["department"] = department[:LONGEST]
+        elif not row.cells.get(self.chosen.department or "", "-").strip():  # an event of a XES log need not have one
+            self.report.warn(words.NOWHERE, words.row(row.number))
+        if self.chosen.patient is not None and self._value(row, self.chosen.patient) is None:
+            self.report.warn(words.NO_PATIENT, words.row_of_case(row.number, case))
         if (activity := self._value(row, self.chosen.activity)) is not None:
             data["activity"] = activity
         data["actor"] = {"kind": "human", "id": actor[:LONGEST]} if actor else {"kind": "human"}
@@ -157,10 +161,13 @@ class Importing:
         claim = self.chosen.claim
         if claim is None:
             return
+        registered = self._value(row, claim.registered_at)
+        if registered is None:
+            return
         try:
-            at = self._happened(self._cell(row, claim.registered_at))
+            at = self._happened(registered)
         except ValueError:
-            self.report.warn(words.NO_CLAIM, words.case(case))
+            self.report.warn(words.NO_CLAIM, words.case_said(case, registered))
             return
         subject = self._subject(row, case)
         yield at, self._fact("claim.registered", subject, Instant(at), self._registration(row, case, claim))
@@ -170,7 +177,7 @@ class Importing:
         try:
             until = self._happened(answered)
         except ValueError:
-            self.report.warn(words.NO_ANSWER, words.case(case))
+            self.report.warn(words.NO_ANSWER, words.case_said(case, answered))
             return
         if until < at:
             self.report.warn(words.EARLY_ANSWER, words.case(case))
@@ -183,7 +190,7 @@ class Importing:
             try:
                 data["due_at"] = self.times.moment(due)
             except ValueError:
-                self.report.warn(words.NO_DEADLINE, words.case(case))
+                self.report.warn(words.NO_DEADLINE, words.case_said(case, due))
         if claim.jurisdiction is not None:
             data["jurisdiction"] = claim.jurisdiction
         if claim.department is not None:

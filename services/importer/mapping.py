@@ -171,6 +171,13 @@ def described(chosen: Map, columns: Sequence[str]) -> Both:
     return Both(f"{en} (not read: {some})", f"{fr} (non lues : {some})")
 
 
+def unseen(chosen: Map, columns: Sequence[str]) -> list[str]:
+    """The columns that a map names for the claim and that are not there."""
+    claim = chosen.claim
+    named = () if claim is None else (claim.registered_at, claim.due_at, claim.answered_at)
+    return [name for name in named if name is not None and name not in columns]
+
+
 def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
     """The map with every column it needs; a column that was named and is not there is refused. Raises `BadFile`."""
     found: dict[str, str | None] = {}

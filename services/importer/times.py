@@ -11,7 +11,8 @@ from events.times import FIRST_YEAR, LAST_YEAR
 from services.importer import words
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
-NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T](\d{1,2}):(\d\d)(?::(\d\d))?)?")
+NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:(?:[ T]|, )(\d{1,2}):(\d\d)(?::(\d\d))?)?")
+HALF = re.compile(r"(.*:\d\d)\s?([AaPp])\.?[Mm]\.?")
 
 CLOCK = re.compile(r"(\d{1,2}) ?[:hH] ?(\d\d)?(?::(\d\d))?")
 
@@ -37,8 +38,10 @@ class TimeReader:
 
     def read(self, text: str) -> datetime:
         """The instant of a cell, in UTC. Raises ValueError with the reason."""
-        text = text.strip()
+        text, half = _halved(text)
         found = _iso(text) if ISO.match(text) else _numeric(text, day_first=self.day_first)
+        if found is not None and half:
+            found = found.replace(hour=found.hour % 12 + (12 if half == "p" else 0)) if 1 <= found.hour <= 12 else None
         if found is None:
             raise ValueError(words.NOT_A_TIME)
         if found.tzinfo is None:
@@ -52,9 +55,16 @@ class TimeReader:
         end. Raises ValueError with the reason.
         """
         at = self.read(text)
-        if not _is_day(text.strip()):
+        if not _is_day(_halved(text)[0]):
             return written(at)
         return at.astimezone(self.zone or UTC).date().isoformat()
+
+
+def _halved(text: str) -> tuple[str, str]:
+    """A time without its AM or PM, and which half of the day it says: a, p, or nothing."""
+    text = text.strip()
+    match = HALF.fullmatch(text)
+    return (text, "") if match is None else (match[1], match[2].lower())
 
 
 def _is_day(text: str) -> bool:
@@ -86,7 +96,7 @@ def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
     """Look at every time of a column and decide how to read it; doubtful are dates that could be read both ways."""
     firsts_above = seconds_above = doubtful = without_zone = without_clock = 0
     for cell in cells:
-        text = cell.strip()
+        text, _ = _halved(cell)
         match = NUMERIC.fullmatch(text)
         if match is None:
             found = _iso(text)

@@ -5,7 +5,7 @@ from services.bilingual import Both
 
 def counted(n: int, noun: str) -> str:
     """So many of something, in either language: none is one in French, and more than one in English."""
-    is_many = n > 1 or (n == 0 and noun in ("row", "fact", "case"))
+    is_many = n > 1 or (n == 0 and noun in ("row", "fact", "case", "line"))
     return f"{n} {noun}s" if is_many else f"{n} {noun}"
 
 
@@ -17,6 +17,11 @@ def row(number: int) -> Both:
 def case(name: str) -> Both:
     """Where something is."""
     return Both(f"case {name}", f"dossier {name}")
+
+
+def case_said(name: str, text: str) -> Both:
+    """Where something is, and what stands there."""
+    return Both(f"case {name}: {text[:40]}", f"dossier {name} : {text[:40]}")
 
 
 def row_of_case(number: int, name: str) -> Both:
@@ -37,8 +42,8 @@ NOT_APPLICABLE = Both(
     "the case is literally NA (was it empty?)", "le dossier s'appelle NA à la lettre (était-il vide ?)"
 )
 NO_CLAIM = Both(
-    "no claim: the case has no time of registration, or one in the future",
-    "pas de réclamation : le dossier n'a pas de date d'enregistrement, ou elle est à venir",
+    "no claim: its time of registration cannot be read, or lies in the future",
+    "pas de réclamation : sa date d'enregistrement est illisible, ou à venir",
 )
 NO_ANSWER = Both(
     "no answer: its time cannot be read, or lies in the future", "pas de réponse : sa date est illisible, ou à venir"
@@ -60,6 +65,10 @@ CASE_AS_PATIENT = Both(
     "no column is the patient, so each case is a person of its own: say --patient NAME",
     "aucune colonne n'est le patient : chaque dossier compte pour une personne ; indiquez --patient NOM",
 )
+NO_PATIENT = Both(
+    "no patient: the case counts as a person of its own", "pas de patient : le dossier compte pour une personne"
+)
+NOWHERE = Both("no department: an act that moves nothing", "pas de service : un acte qui ne déplace rien")
 NOT_A_TIME = Both("not a time", "pas une date")
 FUTURE = Both("lies in the future", "date à venir")
 
@@ -80,6 +89,22 @@ def literally(department: str) -> Both:
 def outside(first: int, last: int) -> Both:
     """A time that no clock has."""
     return Both(f"a time outside {first} to {last}", f"une date hors de {first} à {last}")
+
+
+def no_column(name: str, there: str) -> Both:
+    """A column of a claim that is not there."""
+    return Both(
+        f"there is no column {name!r} for the claim; there are: {there}",
+        f"aucune colonne {name!r} pour la réclamation ; il y a : {there}",
+    )
+
+
+def not_seen(name: str) -> Both:
+    """A column of a claim that the first events do not have."""
+    return Both(
+        f"{name!r}, which the map names for the claim, is in none of the first events",
+        f"{name!r}, que le plan indique pour la réclamation, ne figure dans aucun des premiers événements",
+    )
 
 
 def doubtful(n: int, *, day_first: bool) -> Both:

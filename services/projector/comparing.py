@@ -1,5 +1,6 @@
 """Generations held against each other: verify, what-if; back to the one before, and one let go. DESIGN section 5."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from services.tables import (
     active_generation,
     generations,
 )
+
+ARRIVING = 10.0
+"""For how many seconds facts between partitions are waited for, as those are on which a rebuild has just taken over."""
 
 
 @dataclass(slots=True)
@@ -35,15 +39,19 @@ class Verdict:
 async def verify(one: Rebuilding, url_connection: Connection) -> Verdict:
     """Fold the log anew, aside, exactly as far as the tables have read it, and compare."""
     started = time.monotonic()
-    async with url_connection.transaction(isolation="repeatable_read", readonly=True):
-        active = await active_generation(url_connection)
-        if active is None:
-            raise NoGeneration("there are no read tables yet: parcours up")
-        until = await saved.reached(url_connection)
-        left = await saved.on_their_way(url_connection)
-        before = await saved.digests(url_connection, active.schema)
-    if left:
-        raise NoGeneration(f"{left} facts are on their way between partitions: try again when they have arrived")
+    while True:
+        async with url_connection.transaction(isolation="repeatable_read", readonly=True):
+            active = await active_generation(url_connection)
+            if active is None:
+                raise NoGeneration("there are no read tables yet: parcours up")
+            until = await saved.reached(url_connection)
+            left = await saved.on_their_way(url_connection)
+            before = {} if left else await saved.digests(url_connection, active.schema)
+        if not left:
+            break
+        if time.monotonic() - started > ARRIVING:
+            raise NoGeneration(f"{left} facts are on their way between partitions: try again when they have arrived")
+        await asyncio.sleep(0.1)
     aside = await begin(one, active.policy, resume=False, aside=True)
     try:
         await fill(one, aside, until)

@@ -14,7 +14,7 @@ from events.catalogue import TICK
 from events.envelope import Recorded, partition_key
 from projections.policy import policy
 from services import tables_generations as saved
-from services import tables_people, tables_writing
+from services import tables_people, tables_projector, tables_writing
 from services.log import Outgoing, Record, partition_of
 from services.projector import comparing, filling, stretch
 from services.projector import rebuild as making
@@ -598,3 +598,25 @@ async def test_partitions_rebuilt_in_processes_give_the_same_tables(line: Line) 
         "select indexname from pg_indexes where schemaname = $1 and indexname = 'case_open'", made.schema
     )
     assert len(indexes) == 1
+
+
+async def test_proving_the_tables_waits_for_what_is_on_its_way_between_partitions(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await line.publish(lines(worked("A")))
+    await line.project()
+    async with line.pool.acquire() as connection:
+        await tables_projector.look_again(connection, line.generation.schema, [(0, "default", "p1")])
+
+    async def arrive() -> None:
+        await asyncio.sleep(0.5)
+        await line.projecting.settle()
+
+    arriving = asyncio.create_task(arrive())
+    assert (await verdict(line)).is_same
+    await arriving
+    async with line.pool.acquire() as connection:
+        await tables_projector.look_again(connection, line.generation.schema, [(0, "default", "p1")])
+    monkeypatch.setattr(comparing, "ARRIVING", 0.2)
+    with pytest.raises(NoGeneration, match="1 facts are on their way"):
+        await verdict(line)

@@ -333,6 +333,53 @@ def test_a_deadline_without_a_time_of_day_is_that_whole_day_and_one_that_is_none
     assert ("no deadline of its own: it cannot be read" in plan.report.warnings) == (due is None)
 
 
+@pytest.mark.parametrize(
+    ("cell", "time"),
+    [
+        ("09/14/2026 11:00:00 AM", "2026-09-14T11:00:00Z"),
+        ("9/14/2026 12:05 AM", "2026-09-14T00:05:00Z"),
+        ("9/14/2026, 1:05 p.m.", "2026-09-14T13:05:00Z"),
+        ("2026-09-14 12:30 PM", "2026-09-14T12:30:00Z"),
+        ("9/14/2026 13:05 PM", None),
+        ("9/14/2026 0:05 AM", None),
+    ],
+)
+def test_the_two_halves_of_a_day_are_told_apart(tmp_path: Path, cell: str, time: str | None) -> None:
+    path = brought(tmp_path, "log.csv", f"case;time\nc1;{cell}\nc2;9/30/2026 1:00 AM\n")
+
+    found, facts = planned(path)
+
+    assert [fact["time"] for fact in facts if fact["data"]["case"] == "c1"] == ([time] if time else [])  # type: ignore[index]
+    assert found.report.unusable == ({} if time else {"not a time": [1]})
+    assert "days without a time of day" not in " ".join(found.report.warnings)
+
+
+def test_a_column_that_the_map_names_for_the_claim_has_to_be_there(tmp_path: Path) -> None:
+    path = brought(tmp_path, "log.csv", "case;time;start\nc1;2026-03-02T10:00:00Z;2026-03-02T09:00:00Z\n")
+    with pytest.raises(BadFile, match="no column 'answred' for the claim; there are: case, time, start"):
+        planned(path, claim=ClaimMap(registered_at="start", answered_at="answred"))
+
+    found, _ = planned(brought(tmp_path, "log.xes", XES), claim=ClaimMap(registered_at="case:begin"))
+    assert [what for what in found.report.warnings if "case:begin" in what]
+
+
+def test_who_has_no_complaint_is_not_told_of_and_a_time_that_cannot_be_read_is_shown(tmp_path: Path) -> None:
+    rows = "c1;2026-03-02T10:00:00Z;\nc2;2026-03-02T10:00:00Z;soon\n"
+    found, _ = planned(brought(tmp_path, "log.csv", "case;time;start\n" + rows), claim=ClaimMap(registered_at="start"))
+
+    warned = {what: where for what, where in found.report.warnings.items() if "claim" in what}
+    assert list(warned.values()) == [["case c2: soon"]]
+
+
+def test_rows_without_a_patient_or_a_department_are_told_where_there_is_such_a_column(tmp_path: Path) -> None:
+    text = "case;patient;time;service\nc1;p1;2026-03-02T10:00:00Z;\nc2;;2026-03-02T10:00:00Z;A\n"
+    found, facts = planned(brought(tmp_path, "log.csv", text))
+
+    assert [fact["subject"] for fact in facts] == ["p1", "c2"]
+    assert found.report.warnings["no patient: the case counts as a person of its own"] == ["row 2, case c2"]
+    assert found.report.warnings["no department: an act that moves nothing"] == ["row 1"]
+
+
 def test_what_an_import_saw_is_said_in_french_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = brought(tmp_path, "journal.csv", "dossier;date;service\nNA;2026-03-02;A\n;2026-03-02;A\nc1;hier;A\n")
     one = plan(path, None, Map(), None, as_lived=False, language=1)
