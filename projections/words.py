@@ -233,11 +233,16 @@ def _bounced_patient(file: PatientFile, found: Finding) -> list[Said]:
 
 def _claim_reasons(claim: Claim, found: Finding) -> list[Said]:
     zone = claim.calendar.tz
+    if claim.state == "answered" and claim.answered_at is not None:
+        until = claim.answered_at
+        en = f"waited from {day_en(claim.t0, zone)} until {day_en(until, zone)}"
+        fr = f"a attendu du {day_fr(claim.t0, zone)} au {day_fr(until, zone)}"
+    elif claim.is_over:
+        en, fr = f"registered on {day_en(claim.t0, zone)}", f"enregistrée le {day_fr(claim.t0, zone)}"
+    else:
+        en, fr = f"waiting since {day_en(claim.t0, zone)}", f"en attente depuis le {day_fr(claim.t0, zone)}"
     start = Said(
-        "since",
-        f"waiting since {day_en(claim.t0, zone)} under {claim.jurisdiction.name_en}",
-        f"en attente depuis le {day_fr(claim.t0, zone)} ({claim.jurisdiction.name_fr})",
-        (claim.fact,),
+        "since", f"{en} under {claim.jurisdiction.name_en}", f"{fr} ({claim.jurisdiction.name_fr})", (claim.fact,)
     )
     said = [start, *_clock_reasons(claim, found)]
     if found.kind == "illegitimate_pause":

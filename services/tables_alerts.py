@@ -145,7 +145,10 @@ left join lateral (select number from parcours.outbox o where o.tenant = s.tenan
     order by id desc limit 1) o on true
 left join lateral (select * from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding
     and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a on true
+where (s.is_raised or not exists (select 1 from parcours.erased_fact e where e.tenant = s.tenant and e.subject = s.patient)
+    or exists (select 1 from parcours.patient p where p.tenant = s.tenant and p.patient = s.patient))
 """
+"""The alerts there are; that something was ever said of somebody who is erased is not one of them."""
 
 
 def alert_state(row: Any, now: datetime) -> str:
@@ -164,7 +167,7 @@ async def alerts(
     """What was said and what people did with it, the newest first; `after` the one said then, of that name."""
     return list(
         await connection.fetch(
-            ALERT + " where ($1::text is null or s.tenant = $1) and (not $2 or s.is_raised)"
+            ALERT + " and ($1::text is null or s.tenant = $1) and (not $2 or s.is_raised)"
             " and ($3::text is null or f.department = $3) and ($7::text[] is null or f.department = any($7))"
             " and ($5::timestamptz is null or s.said_at < $5 or (s.said_at = $5 and s.finding > $6))"
             " order by s.said_at desc, s.finding limit $4",
@@ -179,7 +182,7 @@ async def standing(
     """The alerts about a patient that stand."""
     return list(
         await connection.fetch(
-            ALERT + " where s.tenant = $1 and s.patient = $2 and s.is_raised and ($3::text[] is null or f.department = any($3))",
+            ALERT + " and s.tenant = $1 and s.patient = $2 and s.is_raised and ($3::text[] is null or f.department = any($3))",
             tenant, patient, None if departments is None else list(departments),
         )
     )  # fmt: skip
@@ -198,7 +201,7 @@ def _place(row: Any) -> tuple[Any, ...]:
 async def alert(connection: Connection, tenant: str | None, finding: str) -> list[Any]:
     """One alert, in every tenant that has one of that id."""
     return list(
-        await connection.fetch(ALERT + " where s.finding = $2 and ($1::text is null or s.tenant = $1)", tenant, finding)
+        await connection.fetch(ALERT + " and s.finding = $2 and ($1::text is null or s.tenant = $1)", tenant, finding)
     )
 
 

@@ -210,7 +210,10 @@ def silence(file: PatientFile, name: str, view: View) -> str | None:
     """Since when a case has been silent, where that is too long to be drawn."""
     case = file.cases[name]
     first, last = case.first_sign, case.last_sign
-    if case.closed or first is None or last is None or not is_long_silent(first, last, view.now):
+    if case.closed or first is None or last is None:
+        return None
+    last = max([last, *(mark.at for mark in marks_of(file, name, view))])  # as the lanes have it
+    if not is_long_silent(first, last, view.now):
         return None
     return view.t("not_drawn", at=view.day(last), age=view.age(last))
 

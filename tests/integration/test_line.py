@@ -10,7 +10,7 @@ from events.catalogue import decoded
 from events.identity import alert_id, bare
 from projections.patient import PatientFile
 from projections.policy import policy
-from services import tables_writing
+from services import tables_alerts, tables_writing
 from services.log import Outgoing, partition_of
 from services.projector import retrying, sharing
 from services.projector.changes import Changes
@@ -261,6 +261,26 @@ async def test_an_erased_patient_is_gone_and_stays_gone(line: Line) -> None:
         "select 1 from parcours.timeline where subject = 'p1' and type <> 'parcours.patient.erased.v1'"
     )
     assert not await line.fetch("select 1 from parcours.outbox where patient = 'p1'")
+
+
+async def test_that_something_was_said_of_somebody_erased_is_shown_to_nobody(line: Line) -> None:
+    async def shown() -> list[str]:
+        async with line.pool.acquire() as connection:
+            return [row["alert"] for row in await tables_alerts.alerts(connection, None)]
+
+    await line.publish(lines(*bounced(), *bounced("p2")))
+    await line.project()
+    both = await shown()
+    await line.publish(lines(said("patient.erased").named("erased").on(MONDAY + DAY)))
+    await line.project()
+    after = await shown()
+    back = [one.named(f"back-{n}").on(MONDAY + 2 * DAY + n * HOUR) for n, one in enumerate(bounced())]
+    await line.publish(lines(*back))
+    await line.project()
+
+    assert {name.split(":")[1] for name in both} == {"p1", "p2"}
+    assert {name.split(":")[1] for name in after} == {"p2"}
+    assert sorted(await shown()) == sorted(both)
 
 
 async def test_a_fold_that_raises_on_one_patient_stops_nobody_else(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
