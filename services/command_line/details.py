@@ -194,8 +194,8 @@ def show_case(one: Row, language: int, times: View) -> None:
         print_table(("Clocks", "Délais")[language], CLOCK[language], clocks)
     if one["findings"]:
         rows = [
-            (TITLES[f["kind"]][language], f["level"], SEVERITIES[severity(f["kind"], f["level"])][language],
-             NO_YES[bool(f["open"])][language], times.moment(f["opened_at"]))
+            (TITLES[f["kind"]][language], CLOCKS.get(f["level"], (f["level"],) * 2)[language],
+             SEVERITIES[severity(f["kind"], f["level"])][language], NO_YES[bool(f["open"])][language], times.moment(f["opened_at"]))
             for f in one["findings"]
         ]  # fmt: skip
         print_table(("Findings", "Constats")[language], FINDING[language], rows)
