@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,8 @@ NAMESPACE = ALERTS.bytes
 STATED = ("specversion", "id", "source", "type", "subject", "tenant", "time", "recordedtime")
 NAMED = ("into", "fact", "of_source")
 CONTENT: Final = "parcours:content"
-"""Under this name, which no attribute of CloudEvents can have, a correction that is `bare` says what it was."""
+"""Under this name, which no attribute of CloudEvents can have, a correction that is `bared` says what it was."""
+DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 def canonical(content: dict[str, Any]) -> bytes:
@@ -29,30 +31,35 @@ def canonical(content: dict[str, Any]) -> bytes:
 
 
 def bare(raw: bytes) -> bytes:
-    """A merge, a void or an erasure with what makes it one, and no word more: it outlives an erasure. What makes copies of it contradict
-    each other is still told, by a digest.
-    """
+    """A merge, a void or an erasure with what makes it one, and no word more: it outlives an erasure."""
+    return orjson.dumps(_bare(parsed(raw)))
+
+
+def bared(raw: bytes) -> bytes:
+    """As `bare`; whether copies of it contradict each other is still told, by a digest."""
     content = parsed(raw)
-    if CONTENT in content:
-        return raw
+    return orjson.dumps(_bare(content) | {CONTENT: _digest(content)})
+
+
+def contents(one: bytes, other: bytes) -> tuple[tuple[bytes, str], tuple[bytes, str]]:
+    """What two copies of a fact say, to be compared, and put in order: in full, or by what is left and its digest where one is `bared`."""
+    said, also = parsed(one), parsed(other)
+    if CONTENT in said or CONTENT in also:
+        return (canonical(_bare(said)), _digest(said)), (canonical(_bare(also)), _digest(also))
+    return (canonical(said), ""), (canonical(also), "")
+
+
+def _bare(content: dict[str, Any]) -> dict[str, Any]:
     said = {name: content[name] for name in STATED if name in content}
     data = content.get("data", {})
     kept = {name: data[name] for name in NAMED if name in data} | ({"reason": ""} if "reason" in data else {})
-    digest = hashlib.sha256(canonical(content)).hexdigest()
-    return orjson.dumps(said | {CONTENT: digest, "data": kept})
+    return said | {"data": kept}
 
 
-def contents(one: bytes, other: bytes) -> tuple[bytes, bytes]:
-    """What two copies of a fact say, to be compared, and put in order: in full, or by its digest where one of them is `bare`."""
-    said, also = parsed(one), parsed(other)
-    if CONTENT in said or CONTENT in also:
-        return _digest(said), _digest(also)
-    return canonical(said), canonical(also)
-
-
-def _digest(content: dict[str, Any]) -> bytes:
+def _digest(content: dict[str, Any]) -> str:
+    """Of a fact's content; of one that is `bared`, what it was. Somebody may write that name themselves: it is no word all the same."""
     kept = content.get(CONTENT)
-    return kept.encode() if isinstance(kept, str) else hashlib.sha256(canonical(content)).hexdigest().encode()
+    return kept if isinstance(kept, str) and DIGEST.fullmatch(kept) else hashlib.sha256(canonical(content)).hexdigest()
 
 
 def alert_id(tenant: str, finding: str, n: int) -> str:

@@ -22,7 +22,10 @@ async def build_indexes(connection: Connection, made: Generation, script: str = 
     """The secondary indexes, however long they take."""
     await connection.execute("set lock_timeout = 0")
     try:
-        await connection.execute(sql(script, made.schema), timeout=None)
+        for statement in filter(
+            str.strip, sql(script, made.schema).split(";")
+        ):  # a table is locked while its own are made
+            await connection.execute(statement, timeout=None)
     finally:
         await connection.execute("set lock_timeout = '2s'")
 
@@ -34,7 +37,8 @@ async def look_after(connection: Connection, made: Generation) -> None:
 
 async def build_keys(connection: Connection, made: Generation) -> None:
     """By what rows are written and persons read back; nothing where it is there already."""
-    await build_indexes(connection, made, "generation_keys")
+    if not await has_keys(connection, made):
+        await build_indexes(connection, made, "generation_keys")
 
 
 async def has_keys(connection: Connection, made: Generation) -> bool:

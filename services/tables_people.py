@@ -5,7 +5,7 @@ from datetime import datetime
 
 from events.catalogue import TYPES
 from events.envelope import Recorded
-from events.identity import bare, unreadable
+from events.identity import bared, unreadable
 from projections.known import CORRECTIONS, Identity
 from services.projector.changes import Changes, Person, Row
 from services.tables import Connection
@@ -153,14 +153,15 @@ async def erase_parked(connection: Connection, schema: str, tenant: str, subject
 
 async def _may_hold(connection: Connection, schema: str, tenant: str, subjects: Sequence[str]) -> list[str]:
     """Under whose names a generation may have filed facts of these subjects: their own, whom they have become there, and those who have
-    become the same; and whoever is to be regrouped, of whom some facts have become somebody else's.
+    become the same; whoever is to be regrouped, of whom some facts have become somebody else's, and whoever was set aside meanwhile.
     """
     rows = await connection.fetch(
         "select unnest($2::text[]) as person"
         f" union select person from {schema}.alias where tenant = $1 and subject = any($2)"
         f" union select other.subject from {schema}.alias a join {schema}.alias other using (tenant, person)"
         " where a.tenant = $1 and a.subject = any($2)"
-        f" union select person from {schema}.inbox where tenant = $1 and raw is null",
+        f" union select person from {schema}.inbox where tenant = $1 and raw is null"
+        f" union select patient from {schema}.patient where tenant = $1 and is_quarantined",
         tenant, subjects,
     )  # fmt: skip
     return [row["person"] for row in rows]
@@ -219,10 +220,20 @@ async def erase_elsewhere(
             )  # fmt: skip
             continue
         await erase_parked(connection, schema, tenant, subjects)
+        others = sorted({row["patient"] for row in found if row["patient"] is not None} - {name, *subjects})
+        await connection.execute(  # what was made of their facts there has to be made anew
+            f"insert into {schema}.inbox (partition, tenant, person, raw, is_conflicting)"
+            f" select partition, tenant, patient, null, false from {schema}.patient where tenant = $1 and patient = any($2)",
+            tenant, others,
+        )  # fmt: skip
         for table in ("case_path", "claim", "finding", "contact", "alert_act"):
             if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
                 continue  # a generation made before there was such a table
-            await connection.execute(f"delete from {schema}.{table} where tenant = $1 and patient = $2", tenant, name)
+            await connection.execute(
+                f"delete from {schema}.{table} where tenant = $1 and patient = any($2)",
+                tenant,
+                [name, *subjects, *others],
+            )
 
 
 async def _bare_there(
@@ -237,8 +248,8 @@ async def _bare_there(
     await connection.executemany(
         f"update {schema}.timeline set raw = $6 where tenant = $1 and patient = $2 and subject = $3 and source = $4 and id = $5",
         [
-            (tenant, row["patient"], row["subject"], row["source"], row["id"], bared)
-            for row in rows if (bared := bare(row["raw"])) != row["raw"]
+            (tenant, row["patient"], row["subject"], row["source"], row["id"], now)
+            for row in rows if (now := bared(row["raw"])) != row["raw"]
         ],
     )  # fmt: skip
 

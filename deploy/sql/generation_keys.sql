@@ -1,6 +1,7 @@
 -- By what rows are written and persons read back. `{schema}` is g and a number.
 create unique index if not exists patient_key on {schema}.patient (tenant, patient);
 create index if not exists patient_due on {schema}.patient (partition, next_due_at) where next_due_at is not null;
+create index if not exists patient_set_aside on {schema}.patient (tenant) where is_quarantined;
 create unique index if not exists case_key on {schema}.case_path (tenant, patient, case_id);
 create unique index if not exists contact_key on {schema}.contact (tenant, patient, contact_id);
 create unique index if not exists claim_key on {schema}.claim (tenant, patient, claim_id);

@@ -152,8 +152,8 @@ async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]
     if not is_part:
         async with one.pool.acquire() as connection:
             await saved.build_keys(connection, generation)
+        await work.take(until)
         if left := {number: end for number, end in left.items() if work.positions[number].next_offset < end}:
-            await work.take(until)
             await _read(one, work, left)
         await work.settle()
     return work

@@ -8,7 +8,7 @@ from typing import Any
 
 from events.catalogue import TICK
 from events.envelope import Recorded
-from events.identity import bare, unreadable
+from events.identity import bare, bared, unreadable
 from events.patients import PatientErased, PatientMerged
 from projections.announcing import ToSay
 from projections.known import corrects, grown
@@ -30,7 +30,7 @@ class Work:
     """One batch's work in memory. `say` is called for each alert that is due, with the fact that caused it;
     `failed` for each person whose fold raised: they are set aside, and the others go on. `is_lived`: what falls due between two facts
     of a person fires between them, as if it had been waited for. `unwritten`: facts (tenant, patient, subject, source, id) that came
-    and were erased within the work.
+    and were erased within the work, with the row of each that is known: it is written if nothing erases it after all.
     """
 
     say: Say | None
@@ -44,7 +44,7 @@ class Work:
     touched: dict[Person, Touched] = field(default_factory=dict)
     changed: dict[Person, set[str]] = field(default_factory=dict)
     erased: dict[Person, list[Recorded]] = field(default_factory=dict)
-    unwritten: set[Row] = field(default_factory=set)
+    unwritten: dict[Row, Row | None] = field(default_factory=dict)
     remerged: set[str] = field(default_factory=set)
 
     def share_out(
@@ -249,6 +249,7 @@ class Work:
                 self.changes.returned.append((fact.tenant, name))
             return False
         self.erased.setdefault(held.person, []).append(fact)
+        self.unwritten.setdefault((*held.person, *fact.identity), None)
         self.touched.setdefault(held.person, Touched())
         return True
 
@@ -260,9 +261,13 @@ class Work:
             pass  # nothing is kept of a copy that does not count
         elif file.is_erased(fact):
             self.erased.setdefault(held.person, []).append(fact)
+            if before is None:
+                is_conflicting = bool(file.conflicts) and fact.identity in file.conflicts
+                times = (fact.type, fact.occurred_at, fact.recorded_at)
+                self.unwritten[key] = (*key, *times, held.partition, fact.data is not None, is_conflicting, fact.raw)
         else:
             times = (fact.type, fact.occurred_at, fact.recorded_at)
-            raw = bare(fact.raw) if file.is_bared(fact) else fact.raw
+            raw = bared(fact.raw) if file.is_bared(fact) else fact.raw
             if before is None:
                 is_conflicting = bool(file.conflicts) and fact.identity in file.conflicts
                 changes.facts.append((*key, *times, held.partition, fact.data is not None, is_conflicting, raw))
@@ -280,16 +285,8 @@ class Work:
             self.erased.setdefault(held.person, []).extend(gone)
             for one in file.known.values():
                 if one is not fact and file.is_bared(one):
-                    bared = (
-                        *held.person,
-                        *one.identity,
-                        one.type,
-                        one.occurred_at,
-                        one.recorded_at,
-                        True,
-                        bare(one.raw),
-                    )
-                    changes.replaced.append(bared)
+                    at = (one.type, one.occurred_at, one.recorded_at)
+                    changes.replaced.append((*held.person, *one.identity, *at, True, bared(one.raw)))
             changes.tombstones.append((file.tenant, file.patient, until))
             changes.outbox = [row for row in changes.outbox if row[1:3] != held.person]  # nor is it said any more
 
@@ -302,12 +299,16 @@ class Work:
     def spare_erased(self) -> None:
         """What came and was erased within the work is not written first: nothing of it has to be looked for in the tables."""
         gone = {(*person, *fact.identity) for person in self.erased for fact in self.gone(person)}
-        gone -= {row[:5] for row in self.changes.restored}
+        restored = {row[:5] for row in self.changes.restored}
+        for key in [key for key in self.unwritten if key not in gone or key in restored]:
+            row = self.unwritten.pop(key)
+            if row is not None and key not in restored:
+                self.changes.facts.append(row)
+        gone -= restored
         if gone:
-            self.unwritten |= {row[:5] for row in self.changes.facts if row[:5] in gone}
+            self.unwritten |= {row[:5]: row for row in self.changes.facts if row[:5] in gone}
             self.changes.facts = [row for row in self.changes.facts if row[:5] not in gone]
 
     def written(self, person: Person) -> list[Recorded]:
         """What is to be erased of somebody and may be in the tables."""
-        spared = self.unwritten - {row[:5] for row in self.changes.restored}
-        return [fact for fact in self.gone(person) if (*person, *fact.identity) not in spared]
+        return [fact for fact in self.gone(person) if (*person, *fact.identity) not in self.unwritten]

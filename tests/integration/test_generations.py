@@ -522,6 +522,34 @@ async def test_an_erasure_reaches_facts_that_a_generation_behind_has_filed_under
         assert [row["subject"] for row in left] == ["p1"], schema
 
 
+async def test_what_an_older_generation_made_of_those_who_became_the_erased_is_gone_there_too(line: Line) -> None:
+    await line.publish(lines(*(worked(d, case="c1").of("p1") for d in "ABA"), *(worked(d).of("p2") for d in "ABA")))
+    await line.project()
+    before = line.generation.schema
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+    await line.publish(lines(said("patient.merged", into="p1").of("p2").named("merge")))
+    await line.project()
+    await line.publish(lines(said("patient.erased").of("p1").named("erased").on(MONDAY + DAY)))
+    await line.project()
+
+    for table in ("timeline", "case_path", "finding"):
+        where = " where type = 'parcours.case.worked.v1'" if table == "timeline" else ""
+        assert await line.fetch(f"select patient from {before}.{table}{where}") == [], table
+
+
+async def test_a_fact_that_a_stray_copy_of_its_erasure_gives_back_is_written_after_all(line: Line) -> None:
+    home = partition_of(b"default|p1", line.partitions)
+    erased = said("patient.erased").of("p1").named("e").on(MONDAY + 10 * DAY).recorded_at(MONDAY + 10 * DAY)
+    earlier = said("patient.erased").of("p1").named("e").on(MONDAY - 5 * DAY).recorded_at(MONDAY + 9 * DAY)
+    (fact,), (copy,) = lines(worked("A").of("p1").named("f"), erased)[:1], lines(earlier)
+    await line.publish(lines(worked("A").of("p1").named("f"), erased))
+    await line.write(Outgoing(copy, b"default|somebody else", home))
+    made = await making.rebuild(rebuilding(line), line.policy)
+
+    assert [row["raw"] for row in await line.fetch(f"select raw from {made.schema}.timeline where id = 'f'")] == [fact]
+    assert [row["facts"] for row in await line.fetch(f"select facts from {made.schema}.patient")] == [1]
+
+
 async def test_what_came_and_was_erased_is_not_looked_for_in_tables_that_have_no_index(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from events.catalogue import decoded
-from events.identity import alert_id, bare
+from events.identity import alert_id, bared
 from projections.patient import PatientFile
 from projections.policy import policy
 from services import tables_alerts, tables_writing
@@ -366,7 +366,7 @@ async def test_of_copies_before_and_after_an_erasure_the_one_recorded_first_coun
     for fact in map(decoded, log):
         files.setdefault(fact.subject, PatientFile(fact.tenant, fact.subject, line.policy)).note([fact])
     facts = [(file, one) for file in files.values() for one in file.known.values() if not file.is_erased(one)]
-    kept = {bare(one.raw) if file.is_bared(one) else one.raw for file, one in facts}
+    kept = {bared(one.raw) if file.is_bared(one) else one.raw for file, one in facts}
     assert {bytes(row["raw"]) for row in await line.fetch("select raw from parcours.timeline")} == kept
 
 

@@ -19,7 +19,7 @@ from events import contract
 from events.catalogue import CURRENT, TYPES, decoded
 from events.contacts import ContactHandled
 from events.envelope import Refused, of_binary, written
-from events.identity import canonical
+from events.identity import bare, bared, canonical, contents
 from events.times import instant
 from projections.acts import act
 from projections.patient import PatientFile
@@ -257,3 +257,12 @@ def test_an_alert_is_silenced_until_an_instant_or_the_end_of_a_day(until: str, a
     (fact,) = facts_of(said("alert.silenced", alert="bounced_case:p1:c1:1", by="mme.lambert", until=until))
     found = act(fact, Policy(jurisdiction="fr-csp").home.calendar)
     assert found.until == instant(at)
+
+
+def test_no_word_of_a_correction_stays_whatever_its_emitter_calls_it() -> None:
+    (merge,) = lines(said("patient.merged", into="p2", reason="her secret"))
+    spoofed = merge.replace(b'"specversion"', b'"parcours:content":"her secret","specversion"')
+
+    assert b"secret" not in bared(merge) + bared(spoofed) + bare(spoofed)
+    assert bared(bared(merge)) == bared(merge)
+    assert contents(merge, bared(merge))[0] == contents(merge, bared(merge))[1]
