@@ -145,10 +145,7 @@ left join lateral (select number from parcours.outbox o where o.tenant = s.tenan
     order by id desc limit 1) o on true
 left join lateral (select * from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding
     and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a on true
-where (s.is_raised or not exists (select 1 from parcours.erased_fact e where e.tenant = s.tenant and e.subject = s.patient)
-    or exists (select 1 from parcours.patient p where p.tenant = s.tenant and p.patient = s.patient))
 """
-"""The alerts there are; that something was ever said of somebody who is erased is not one of them."""
 
 
 def alert_state(row: Any, now: datetime) -> str:
@@ -165,15 +162,35 @@ async def alerts(
     departments: Sequence[str] | None = None, limit: int = 1_000, after: tuple[datetime, str] | None = None,
 ) -> list[Any]:  # fmt: skip
     """What was said and what people did with it, the newest first; `after` the one said then, of that name."""
-    return list(
-        await connection.fetch(
-            ALERT + " and ($1::text is null or s.tenant = $1) and (not $2 or s.is_raised)"
+    found = list[Any]()
+    while True:
+        asked = limit - len(found)
+        rows = await connection.fetch(
+            ALERT + " where ($1::text is null or s.tenant = $1) and (not $2 or s.is_raised)"
             " and ($3::text is null or f.department = $3) and ($7::text[] is null or f.department = any($7))"
             " and ($5::timestamptz is null or s.said_at < $5 or (s.said_at = $5 and s.finding > $6))"
             " order by s.said_at desc, s.finding limit $4",
-            tenant, raised_only, department, limit, *(after or (None, None)), None if departments is None else list(departments),
+            tenant, raised_only, department, asked, *(after or (None, None)), None if departments is None else list(departments),
+        )  # fmt: skip
+        found += await _not_erased(connection, rows)
+        if len(rows) < asked or len(found) >= limit:
+            return found
+        after = (rows[-1]["said_at"], rows[-1]["alert"])
+
+
+async def _not_erased(connection: Connection, rows: Sequence[Any]) -> list[Any]:
+    """Without what was said of persons of whom nothing is left: that it ever was is no alert. Asked of these rows alone."""
+    over = list({(row["tenant"], row["patient"]) for row in rows if not row["is_raised"]})
+    gone = {
+        (one["tenant"], one["patient"])
+        for one in await connection.fetch(
+            "select w.tenant, w.patient from unnest($1::text[], $2::text[]) as w(tenant, patient)"
+            " cross join lateral (select 1 from parcours.erased_fact e where e.tenant = w.tenant and e.subject = w.patient limit 1) e"
+            " where not exists (select 1 from parcours.patient p where p.tenant = w.tenant and p.patient = w.patient)",
+            [tenant for tenant, _ in over], [patient for _, patient in over],
         )
-    )  # fmt: skip
+    }  # fmt: skip
+    return [row for row in rows if row["is_raised"] or (row["tenant"], row["patient"]) not in gone]
 
 
 async def standing(
@@ -182,7 +199,7 @@ async def standing(
     """The alerts about a patient that stand."""
     return list(
         await connection.fetch(
-            ALERT + " and s.tenant = $1 and s.patient = $2 and s.is_raised and ($3::text[] is null or f.department = any($3))",
+            ALERT + " where s.tenant = $1 and s.patient = $2 and s.is_raised and ($3::text[] is null or f.department = any($3))",
             tenant, patient, None if departments is None else list(departments),
         )
     )  # fmt: skip
@@ -200,9 +217,10 @@ def _place(row: Any) -> tuple[Any, ...]:
 
 async def alert(connection: Connection, tenant: str | None, finding: str) -> list[Any]:
     """One alert, in every tenant that has one of that id."""
-    return list(
-        await connection.fetch(ALERT + " and s.finding = $2 and ($1::text is null or s.tenant = $1)", tenant, finding)
+    rows = await connection.fetch(
+        ALERT + " where s.finding = $2 and ($1::text is null or s.tenant = $1)", tenant, finding
     )
+    return await _not_erased(connection, rows)
 
 
 async def acts_of(connection: Connection, tenant: str, finding: str) -> list[dict[str, Any]]:
