@@ -5,3 +5,5 @@ alter table {schema}.case_path reset (autovacuum_enabled);
 alter table {schema}.contact reset (autovacuum_enabled);
 alter table {schema}.claim reset (autovacuum_enabled);
 alter table {schema}.finding reset (autovacuum_enabled);
+-- Those who read them next are not to guess what is in them until somebody comes by.
+analyze {schema}.timeline, {schema}.patient, {schema}.case_path, {schema}.contact, {schema}.claim, {schema}.finding;
