@@ -141,16 +141,8 @@ def at_once(value: bytes) -> Recorded | None:
     if data is None:
         return None
     tenant, subject, source, name, kind, time, recorded_at = checked(
-        said.specversion,
-        said.tenant,
-        said.subject,
-        said.time,
-        said.recordedtime,
-        said.partitionkey,
-        said.source,
-        said.id,
-        said.type,
-    )
+        said.specversion, said.tenant, said.subject, said.time, said.recordedtime, said.partitionkey, said.source, said.id, said.type,
+    )  # fmt: skip
     return Recorded(tenant, subject, source, name, KINDS.get(kind, kind), time, recorded_at, data, value)
 
 

@@ -61,7 +61,10 @@ PAUSE_REASONS = {
     "legal_hold": ("legal hold", "procédure en cours"),
     "other": ("another reason", "autre motif"),
 }
-DECISIONS = {"refusal": ("refusal", "refus"), "negative": ("negative conclusions", "conclusions négatives")}
+STEP_WORDS = PAUSE_REASONS | {
+    "refusal": ("refusal", "refus"),
+    "negative": ("negative conclusions", "conclusions négatives"),
+}
 LEVELS = {
     "B1": ("moved", "déplacé"),
     "B2": ("bounced", "ballotté"),
@@ -372,7 +375,7 @@ def line(claim: Claim, step: Step) -> Said:
     zone = claim.calendar.tz
     en, fr = STEPS[step.code]
     clock_en, clock_fr = CLOCKS.get(step.clock or "", (step.clock or "", step.clock or ""))
-    word_en, word_fr = (PAUSE_REASONS | DECISIONS).get(step.word or "", (step.word or "", step.word or ""))
+    word_en, word_fr = STEP_WORDS.get(step.word or "", (step.word or "", step.word or ""))
     when_en = "" if step.when is None else deadline_en(step.when, zone)
     when_fr = "" if step.when is None else deadline_fr(step.when, zone)
     evidence = (step.fact,) if step.fact else ()

@@ -22,9 +22,8 @@ async def build_indexes(connection: Connection, made: Generation, script: str = 
     """The secondary indexes, however long they take."""
     await connection.execute("set lock_timeout = 0")
     try:
-        for statement in filter(
-            str.strip, sql(script, made.schema).split(";")
-        ):  # a table is locked while its own are made
+        statements = sql(script, made.schema).split(";")  # one by one: each table is locked while its own are made
+        for statement in filter(str.strip, statements):
             await connection.execute(statement, timeout=None)
     finally:
         await connection.execute("set lock_timeout = '2s'")

@@ -9,9 +9,7 @@ from events.identity import bared, unreadable
 from projections.known import CORRECTIONS, Identity
 from services.projector.changes import Changes, Person, Row
 from services.tables import Connection
-
-OF_EACH = "unnest($1::text[], $2::text[]) as w(tenant, person) cross join lateral"
-"""As in tables_projector: for each of some persons, one step into an index each."""
+from services.tables_projector import OF_EACH
 
 CORRECTIVE = [kind for kind, model in TYPES.items() if model in CORRECTIONS]
 
@@ -94,26 +92,26 @@ async def leave(connection: Connection, schema: str, person: Person, facts: Iter
 async def tombstones(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, datetime]:
     """Up to when persons are erased."""
     rows = await connection.fetch(
-        f"select w.tenant, w.person, t.erased_at from {OF_EACH} (select erased_at from {schema}.tombstone t"
-        " where t.tenant = w.tenant and t.subject = w.person offset 0) t",
+        f"select w.tenant, w.patient, t.erased_at from {OF_EACH} (select erased_at from {schema}.tombstone t"
+        " where t.tenant = w.tenant and t.subject = w.patient offset 0) t",
         [tenant for tenant, _ in persons], [person for _, person in persons],
     )  # fmt: skip
-    return {(row["tenant"], row["person"]): row["erased_at"] for row in rows}
+    return {(row["tenant"], row["patient"]): row["erased_at"] for row in rows}
 
 
 async def erased(connection: Connection, schema: str, persons: Sequence[Person]) -> dict[Person, dict[bytes, datetime]]:
     """The digests of the facts that persons were erased of, and when each was recorded: of all who are this person by now."""
     rows = await connection.fetch(
-        f"select w.tenant, w.person, e.digest, e.recorded_at from {OF_EACH} (select digest, recorded_at from {schema}.erased_fact e"
-        " where e.tenant = w.tenant and e.subject = w.person"
-        f" and not exists (select 1 from {schema}.alias a where a.tenant = w.tenant and a.subject = w.person)"
+        f"select w.tenant, w.patient, e.digest, e.recorded_at from {OF_EACH} (select digest, recorded_at from {schema}.erased_fact e"
+        " where e.tenant = w.tenant and e.subject = w.patient"
+        f" and not exists (select 1 from {schema}.alias a where a.tenant = w.tenant and a.subject = w.patient)"
         f" union all select e.digest, e.recorded_at from {schema}.alias a join {schema}.erased_fact e using (tenant, subject)"
-        " where a.tenant = w.tenant and a.person = w.person offset 0) e",
+        " where a.tenant = w.tenant and a.person = w.patient offset 0) e",
         [tenant for tenant, _ in persons], [person for _, person in persons],
     )  # fmt: skip
     found: dict[Person, dict[bytes, datetime]] = {}
     for row in rows:
-        found.setdefault((row["tenant"], row["person"]), {})[row["digest"]] = row["recorded_at"]
+        found.setdefault((row["tenant"], row["patient"]), {})[row["digest"]] = row["recorded_at"]
     return found
 
 
@@ -180,7 +178,7 @@ async def erase_elsewhere(
 
     A generation that has taken the erasure in itself has its rows right: of what came after it, which is nobody's to delete.
     """
-    tenant, name = person
+    tenant = person[0]
     subjects = sorted({fact.subject for fact in facts} | await subjects_of(connection, own, person))
     earliest: dict[Identity, datetime] = {}
     for fact in facts:
@@ -212,28 +210,26 @@ async def erase_elsewhere(
             f"select exists (select 1 from {schema}.tombstone where tenant = $1 and subject = any($2) and erased_at >= $3)",
             tenant, subjects, until,
         )  # fmt: skip
-        if knows:  # what it has made of facts that are gone now, it has to make anew
-            await connection.execute(
-                f"insert into {schema}.inbox (partition, tenant, person, raw, is_conflicting)"
-                f" select partition, tenant, patient, null, false from {schema}.patient where tenant = $1 and patient = any($2)",
-                tenant, [row["patient"] for row in found if row["patient"] is not None],
-            )  # fmt: skip
-            continue
-        await erase_parked(connection, schema, tenant, subjects)
-        others = sorted({row["patient"] for row in found if row["patient"] is not None} - {name, *subjects})
-        await connection.execute(  # what was made of their facts there has to be made anew
+        touched = {row["patient"] for row in found if row["patient"] is not None}
+        if not knows:
+            await erase_parked(connection, schema, tenant, subjects)
+            await _forget_rows(connection, schema, tenant, {*subjects, *touched})
+            touched -= {*subjects}
+        await connection.execute(  # what it has made of facts that are gone now, it has to make anew
             f"insert into {schema}.inbox (partition, tenant, person, raw, is_conflicting)"
             f" select partition, tenant, patient, null, false from {schema}.patient where tenant = $1 and patient = any($2)",
-            tenant, others,
+            tenant, sorted(touched),
         )  # fmt: skip
-        for table in ("case_path", "claim", "finding", "contact", "alert_act"):
-            if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
-                continue  # a generation made before there was such a table
-            await connection.execute(
-                f"delete from {schema}.{table} where tenant = $1 and patient = any($2)",
-                tenant,
-                [name, *subjects, *others],
-            )
+
+
+async def _forget_rows(connection: Connection, schema: str, tenant: str, persons: Collection[str]) -> None:
+    """What a generation has made of the facts of some persons."""
+    for table in ("case_path", "claim", "finding", "contact", "alert_act"):
+        if await connection.fetchval("select to_regclass($1)", f"{schema}.{table}") is None:
+            continue  # a generation made before there was such a table
+        await connection.execute(
+            f"delete from {schema}.{table} where tenant = $1 and patient = any($2)", tenant, list(persons)
+        )
 
 
 async def _bare_there(

@@ -145,7 +145,7 @@ class Importing:
             if department in ("EMPTY", "?", "UNKNOWN", "NULL", "N/A"):
                 self.report.warn(words.literally(department), words.row(row.number))
             data["department"] = department[:LONGEST]
-        elif not row.cells.get(self.chosen.department or "", "-").strip():  # an event of a XES log need not have one
+        elif self.chosen.department in row.cells and not self._cell(row, self.chosen.department).strip():
             self.report.warn(words.NOWHERE, words.row(row.number))
         if self.chosen.patient is not None and self._value(row, self.chosen.patient) is None:
             self.report.warn(words.NO_PATIENT, words.row_of_case(row.number, case))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from events.envelope import Recorded, parsed
-from events.identity import canonical, unreadable
+from events.identity import bared, canonical, unreadable
 from projections.contact import Contact
 from projections.findings import department_of
 from projections.known import grown
@@ -125,6 +125,29 @@ def _claim(file: PatientFile, name: str, now: datetime | None) -> Row:
         claim.is_unanswered(at), claim.ladder(at), len(claim.chases), claim.answered_at, answer.due_at if answer else None,
         late, department_of(file, claim), clock_rows(claim),
     )  # fmt: skip
+
+
+def timeline_row(held: Held, fact: Recorded) -> Row:
+    """A fact as the timeline holds it."""
+    file = held.file
+    is_conflicting = bool(file.conflicts) and fact.identity in file.conflicts
+    return (
+        file.tenant, file.patient, fact.subject, fact.source, fact.id, fact.type, fact.occurred_at, fact.recorded_at,
+        held.partition, fact.data is not None, is_conflicting, _kept(file, fact),
+    )  # fmt: skip
+
+
+def replaced_row(held: Held, fact: Recorded) -> Row:
+    """What the timeline is to hold instead of another copy of a fact, or of more than may be kept of it."""
+    file = held.file
+    return (
+        file.tenant, file.patient, fact.subject, fact.source, fact.id, fact.type, fact.occurred_at, fact.recorded_at,
+        fact.data is not None, _kept(file, fact),
+    )  # fmt: skip
+
+
+def _kept(file: PatientFile, fact: Recorded) -> bytes:
+    return bared(fact.raw) if file.is_bared(fact) else fact.raw
 
 
 def erased_row(fact: Recorded, *, is_conflict: bool) -> Row:

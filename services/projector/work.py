@@ -8,12 +8,12 @@ from typing import Any
 
 from events.catalogue import TICK
 from events.envelope import Recorded
-from events.identity import bare, bared, unreadable
+from events.identity import bare, unreadable
 from events.patients import PatientErased, PatientMerged
 from projections.announcing import ToSay
 from projections.known import corrects, grown
 from projections.standing import Touched
-from services.projector.changed_rows import person_rows
+from services.projector.changed_rows import person_rows, replaced_row, timeline_row
 from services.projector.changes import Changes, Person, Row
 from services.projector.held import Held
 from services.projector.records import Parked, parked_row
@@ -256,37 +256,28 @@ class Work:
     def _note_fact(self, held: Held, before: Recorded | None, fact: Recorded, *, is_conflict: bool) -> None:
         """What the timeline has to learn of a fact: new, the same again, or another content for the same identity."""
         changes, file = self.changes, held.file
-        key = (file.tenant, file.patient, fact.subject, fact.source, fact.id)
+        key = (file.tenant, file.patient, *fact.identity)
         if before is not None and file.known[fact.identity] is not fact:
             pass  # nothing is kept of a copy that does not count
         elif file.is_erased(fact):
             self.erased.setdefault(held.person, []).append(fact)
             if before is None:
-                is_conflicting = bool(file.conflicts) and fact.identity in file.conflicts
-                times = (fact.type, fact.occurred_at, fact.recorded_at)
-                self.unwritten[key] = (*key, *times, held.partition, fact.data is not None, is_conflicting, fact.raw)
+                self.unwritten[key] = timeline_row(held, fact)
+        elif before is None:
+            changes.facts.append(timeline_row(held, fact))
+        elif file.is_erased(before):  # of this batch: the timeline may have it, or not
+            changes.replaced = [row for row in changes.replaced if row[:5] != key]
+            changes.restored.append(timeline_row(held, fact))
         else:
-            times = (fact.type, fact.occurred_at, fact.recorded_at)
-            raw = bared(fact.raw) if file.is_bared(fact) else fact.raw
-            if before is None:
-                is_conflicting = bool(file.conflicts) and fact.identity in file.conflicts
-                changes.facts.append((*key, *times, held.partition, fact.data is not None, is_conflicting, raw))
-            elif file.is_erased(before):  # of this batch: the timeline may have it, or not
-                changes.replaced = [row for row in changes.replaced if row[:5] != key]
-                is_conflicting = fact.identity in file.conflicts
-                changes.restored.append((*key, *times, held.partition, fact.data is not None, is_conflicting, raw))
-            else:
-                changes.replaced.append((*key, *times, fact.data is not None, raw))
+            changes.replaced.append(replaced_row(held, fact))
         if is_conflict:
             changes.conflicting.append(key)
         until = file.erased_until
         if until is not None and isinstance(fact.data, PatientErased):  # else another copy of it counts
             gone = [one for one in file.known.values() if file.is_erased(one)]
             self.erased.setdefault(held.person, []).extend(gone)
-            for one in file.known.values():
-                if one is not fact and file.is_bared(one):
-                    at = (one.type, one.occurred_at, one.recorded_at)
-                    changes.replaced.append((*held.person, *one.identity, *at, True, bared(one.raw)))
+            corrections = [one for one in file.known.values() if one is not fact and file.is_bared(one)]
+            changes.replaced += [replaced_row(held, one) for one in corrections]
             changes.tombstones.append((file.tenant, file.patient, until))
             changes.outbox = [row for row in changes.outbox if row[1:3] != held.person]  # nor is it said any more
 
