@@ -32,7 +32,7 @@ class BadFile(ValueError):
 
 
 def lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, none of them endless. Raises `BadFile`."""
+    """The lines of a file, none of them endless, what is blank as nothing. Raises `BadFile`."""
     try:
         with path.open("rb") as file:
             number = 0
@@ -46,8 +46,7 @@ def lines(path: Path) -> Iterator[bytes]:
                             " par ligne ?",
                         )
                     )
-                if line.strip():
-                    yield line.strip()
+                yield line.strip()
     except OSError as wrong:
         raise BadFile(of_system(wrong, path)) from wrong
 
@@ -70,6 +69,8 @@ class Published:
 def outgoing(line: bytes, partitions: int, policy: Policy, done: Published) -> list[Outgoing]:
     """The records one line becomes: a fact one, a tick one a partition. A bad line is published too: it will be parked."""
     done.lines += 1
+    if not line:
+        return []
     try:
         fact = decoded(line)
         check(fact, policy)

@@ -132,20 +132,25 @@ async def ring(connection: Connection) -> None:
 # -- reading for people --------------------------------------------------------------------------------------------------------
 
 ALERT = """
+with s as (select n.*, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons
+    from parcours.announced n left join parcours.finding f on f.tenant = n.tenant and f.id = n.finding {chosen})
 select s.tenant, s.finding as alert, s.patient, s.n, s.level, s.is_raised, s.said_at, coalesce(s.raised_at, s.said_at) as raised_at,
-    s.cause, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons, o.number,
+    s.cause, s.kind, s.case_id, s.claim_id, s.topic, s.department, s.opened_at, s.reasons, o.number,
     coalesce(k.chases, 0) + coalesce(c.carried, 0) + coalesce(c.returns, 0) as endured,
-    coalesce(k.t0, c.first_sign, f.opened_at, s.said_at) as since,
+    coalesce(k.t0, c.first_sign, s.opened_at, s.said_at) as since,
     a.kind as act, a.by as act_by, a.at as act_at, a.until as act_until, a.reason as act_reason
-from parcours.announced s
-left join parcours.finding f on f.tenant = s.tenant and f.id = s.finding
-left join parcours.case_path c on c.tenant = f.tenant and c.patient = f.patient and c.case_id = f.case_id
-left join parcours.claim k on k.tenant = f.tenant and k.patient = f.patient and k.claim_id = f.claim_id
+from s
+left join lateral (select * from parcours.case_path c where c.tenant = s.tenant and c.patient = s.patient and c.case_id = s.case_id
+    offset 0) c on true
+left join lateral (select * from parcours.claim k where k.tenant = s.tenant and k.patient = s.patient and k.claim_id = s.claim_id
+    offset 0) k on true
 left join lateral (select number from parcours.outbox o where o.tenant = s.tenant and o.finding = s.finding
     order by id desc limit 1) o on true
 left join lateral (select * from parcours.alert_act a where a.tenant = s.tenant and a.alert = s.finding
     and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a on true
+order by s.said_at desc, s.finding
 """
+"""What there is to say of the alerts that are `chosen` (of n, what was announced, and f, its finding), one look for each of these alone."""
 
 
 def alert_state(row: Any, now: datetime) -> str:
@@ -166,10 +171,12 @@ async def alerts(
     while True:
         asked = limit - len(found)
         rows = await connection.fetch(
-            ALERT + " where ($1::text is null or s.tenant = $1) and (not $2 or s.is_raised)"
-            " and ($3::text is null or f.department = $3) and ($7::text[] is null or f.department = any($7))"
-            " and ($5::timestamptz is null or s.said_at < $5 or (s.said_at = $5 and s.finding > $6))"
-            " order by s.said_at desc, s.finding limit $4",
+            ALERT.format(
+                chosen="where ($1::text is null or n.tenant = $1) and (not $2 or n.is_raised)"
+                " and ($3::text is null or f.department = $3) and ($7::text[] is null or f.department = any($7))"
+                " and ($5::timestamptz is null or n.said_at < $5 or (n.said_at = $5 and n.finding > $6))"
+                " order by n.said_at desc, n.finding limit $4"
+            ),
             tenant, raised_only, department, asked, *(after or (None, None)), None if departments is None else list(departments),
         )  # fmt: skip
         found += await _not_erased(connection, rows)
@@ -199,7 +206,9 @@ async def standing(
     """The alerts about a patient that stand."""
     return list(
         await connection.fetch(
-            ALERT + " where s.tenant = $1 and s.patient = $2 and s.is_raised and ($3::text[] is null or f.department = any($3))",
+            ALERT.format(
+                chosen="where n.tenant = $1 and n.patient = $2 and n.is_raised and ($3::text[] is null or f.department = any($3))"
+            ),
             tenant, patient, None if departments is None else list(departments),
         )
     )  # fmt: skip
@@ -218,7 +227,7 @@ def _place(row: Any) -> tuple[Any, ...]:
 async def alert(connection: Connection, tenant: str | None, finding: str) -> list[Any]:
     """One alert, in every tenant that has one of that id."""
     rows = await connection.fetch(
-        ALERT + " where s.finding = $2 and ($1::text is null or s.tenant = $1)", tenant, finding
+        ALERT.format(chosen="where n.finding = $2 and ($1::text is null or n.tenant = $1)"), tenant, finding
     )
     return await _not_erased(connection, rows)
 

@@ -129,7 +129,7 @@ def publish(
 def _examined(file: Path) -> int:
     """How many lines a file has. One in which not a line is a JSON object is refused: the log is kept for ever."""
     total, objects = 0, False
-    for line in lines(file):
+    for line in filter(None, lines(file)):
         total += 1
         if not objects:
             try:
@@ -152,7 +152,7 @@ def _examined(file: Path) -> int:
 def read_log(file: Path, policy: Policy) -> Log:
     """The facts of a file; what is no fact is counted, and stops nothing."""
     log = Log(policy)
-    for line in lines(file):
+    for line in filter(None, lines(file)):
         add(log, line)
     return log
 

@@ -7,9 +7,9 @@ from tests.builders import lines, said, worked
 
 def test_what_is_wrong_with_the_first_lines_that_will_be_parked_is_known_by_their_numbers() -> None:
     done, (good, erased) = Published(), lines(worked("A"), said("patient.erased"))
-    for line in (good, erased.replace(b'"recordedtime"', b'"other"'), *[b"{"] * 9):
+    for line in (b"", good, erased.replace(b'"recordedtime"', b'"other"'), *[b"{"] * 9):
         outgoing(line, 3, Policy(), done)
 
     assert (done.facts, done.refused) == (1, 10)
-    assert list(done.wrong) == list(range(2, 2 + MOST_SHOWN))
-    assert done.wrong[2].startswith("recordedtime: must be an RFC 3339 time")
+    assert list(done.wrong) == list(range(3, 3 + MOST_SHOWN))
+    assert done.wrong[3].startswith("recordedtime: must be an RFC 3339 time")
