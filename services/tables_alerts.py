@@ -74,8 +74,12 @@ async def unsent(connection: Connection, limit: int) -> list[Any]:
 
 
 async def mark_sent(connection: Connection, ids: list[int]) -> None:
-    """These alerts are in Kafka."""
-    await connection.execute("update parcours.outbox set sent_at = now() where id = any($1::bigint[])", ids)
+    """These alerts are in Kafka. Locked in their order, as those who hand them out do: in any other the two would block each other."""
+    await connection.execute(
+        "update parcours.outbox o set sent_at = now() from"
+        " (select id from parcours.outbox where id = any($1::bigint[]) order by id for update) w where o.id = w.id",
+        ids,
+    )
 
 
 # -- subscriptions -----------------------------------------------------------------------------------------------------------
@@ -132,17 +136,17 @@ async def ring(connection: Connection) -> None:
 # -- reading for people --------------------------------------------------------------------------------------------------------
 
 ALERT = """
-with s as (select n.*, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons
-    from parcours.announced n left join parcours.finding f on f.tenant = n.tenant and f.id = n.finding {chosen})
+with s as (select * from parcours.announced n where {chosen})
 select s.tenant, s.finding as alert, s.patient, s.n, s.level, s.is_raised, s.said_at, coalesce(s.raised_at, s.said_at) as raised_at,
-    s.cause, s.kind, s.case_id, s.claim_id, s.topic, s.department, s.opened_at, s.reasons, o.number,
+    s.cause, f.kind, f.case_id, f.claim_id, f.topic, f.department, f.opened_at, f.reasons, o.number,
     coalesce(k.chases, 0) + coalesce(c.carried, 0) + coalesce(c.returns, 0) as endured,
-    coalesce(k.t0, c.first_sign, s.opened_at, s.said_at) as since,
+    coalesce(k.t0, c.first_sign, f.opened_at, s.said_at) as since,
     a.kind as act, a.by as act_by, a.at as act_at, a.until as act_until, a.reason as act_reason
 from s
-left join lateral (select * from parcours.case_path c where c.tenant = s.tenant and c.patient = s.patient and c.case_id = s.case_id
+left join lateral (select * from parcours.finding f where f.tenant = s.tenant and f.id = s.finding offset 0) f on true
+left join lateral (select * from parcours.case_path c where c.tenant = f.tenant and c.patient = f.patient and c.case_id = f.case_id
     offset 0) c on true
-left join lateral (select * from parcours.claim k where k.tenant = s.tenant and k.patient = s.patient and k.claim_id = s.claim_id
+left join lateral (select * from parcours.claim k where k.tenant = f.tenant and k.patient = f.patient and k.claim_id = f.claim_id
     offset 0) k on true
 left join lateral (select number from parcours.outbox o where o.tenant = s.tenant and o.finding = s.finding
     order by id desc limit 1) o on true
@@ -150,7 +154,9 @@ left join lateral (select * from parcours.alert_act a where a.tenant = s.tenant 
     and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a on true
 order by s.said_at desc, s.finding
 """
-"""What there is to say of the alerts that are `chosen` (of n, what was announced, and f, its finding), one look for each of these alone."""
+"""What there is to say of the alerts that are `chosen` among n, what was announced: a look at each of these, and at no other."""
+WITHIN = "exists (select 1 from parcours.finding f where f.tenant = n.tenant and f.id = n.finding and f.department = any($3))"
+"""Of some departments."""
 
 
 def alert_state(row: Any, now: datetime) -> str:
@@ -167,20 +173,25 @@ async def alerts(
     departments: Sequence[str] | None = None, limit: int = 1_000, after: tuple[datetime, str] | None = None,
 ) -> list[Any]:  # fmt: skip
     """What was said and what people did with it, the newest first; `after` the one said then, of that name."""
+    within = departments
+    if department is not None:
+        within = [department] if departments is None or department in departments else []
     found = list[Any]()
     while True:
-        asked = limit - len(found)
+        # what is not asked is no condition on an alert: with "or", one plan would be made for both
+        chosen = (
+            "n.tenant = $1" if tenant is not None else "$1::text is null",
+            "n.is_raised" if raised_only else "true",
+            WITHIN if within is not None else "$3::text[] is null",
+            "(n.said_at < $4 or n.said_at = $4 and n.finding > $5)" if after else "$4::timestamptz is null and $5::text is null",
+        )  # fmt: skip
+        most = limit - len(found)
         rows = await connection.fetch(
-            ALERT.format(
-                chosen="where ($1::text is null or n.tenant = $1) and (not $2 or n.is_raised)"
-                " and ($3::text is null or f.department = $3) and ($7::text[] is null or f.department = any($7))"
-                " and ($5::timestamptz is null or n.said_at < $5 or (n.said_at = $5 and n.finding > $6))"
-                " order by n.said_at desc, n.finding limit $4"
-            ),
-            tenant, raised_only, department, asked, *(after or (None, None)), None if departments is None else list(departments),
+            ALERT.format(chosen=f"{' and '.join(chosen)} order by n.said_at desc, n.finding limit $2"),
+            tenant, most, None if within is None else list(within), *(after or (None, None)),
         )  # fmt: skip
         found += await _not_erased(connection, rows)
-        if len(rows) < asked or len(found) >= limit:
+        if len(rows) < most or len(found) >= limit:
             return found
         after = (rows[-1]["said_at"], rows[-1]["alert"])
 
@@ -207,7 +218,7 @@ async def standing(
     return list(
         await connection.fetch(
             ALERT.format(
-                chosen="where n.tenant = $1 and n.patient = $2 and n.is_raised and ($3::text[] is null or f.department = any($3))"
+                chosen=f"n.tenant = $1 and n.patient = $2 and n.is_raised and ($3::text[] is null or {WITHIN})"
             ),
             tenant, patient, None if departments is None else list(departments),
         )
@@ -227,7 +238,7 @@ def _place(row: Any) -> tuple[Any, ...]:
 async def alert(connection: Connection, tenant: str | None, finding: str) -> list[Any]:
     """One alert, in every tenant that has one of that id."""
     rows = await connection.fetch(
-        ALERT.format(chosen="where n.finding = $2 and ($1::text is null or n.tenant = $1)"), tenant, finding
+        ALERT.format(chosen="n.finding = $2 and ($1::text is null or n.tenant = $1)"), tenant, finding
     )
     return await _not_erased(connection, rows)
 

@@ -11,6 +11,6 @@ create index if not exists claim_open on {schema}.claim (tenant, ladder, t0, pat
 create index if not exists claim_due on {schema}.claim (tenant, due_at) where not is_over;
 create index if not exists finding_by_case on {schema}.finding (tenant, patient, case_id);
 create index if not exists finding_open_since on {schema}.finding (tenant, opened_at) where is_open;
-create index if not exists case_by_id on {schema}.case_path (tenant, case_id);
+create index if not exists case_by_id on {schema}.case_path (tenant, case_id, patient);
 create index if not exists claim_by_ladder on {schema}.claim (tenant, ladder desc, due_at);
-create index if not exists claim_by_id on {schema}.claim (tenant, claim_id);
+create index if not exists claim_by_id on {schema}.claim (tenant, claim_id, patient);

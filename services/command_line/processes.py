@@ -33,11 +33,14 @@ def register(app: typer.Typer) -> None:
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:
     """Run a service to its end; what ends it is said in a sentence."""
+    ended: tuple[Exception, ...] = ()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(work)
-    except* Exception as group:  # noqa: BLE001 - said in a sentence
-        fail("; ".join(str(each) or type(each).__name__ for each in group.exceptions), Exit.PROBLEM)
+    except* Exception as group:  # noqa: BLE001 - said in a sentence; an exit raised in here would be a group, and a traceback
+        ended = group.exceptions
+    if ended:
+        fail("; ".join(str(each) or type(each).__name__ for each in ended), Exit.PROBLEM)
 
 
 def projector(

@@ -247,7 +247,10 @@ class Owner(ConsumerRebalanceListener):
     def fail(self, error: Exception) -> None:
         """Fail closed: nothing more is read, and the process ends with the reason."""
         if not self._failed.done():
-            log.critical("projector stops", error=str(error) or type(error).__name__, exc_info=error)
+            if isinstance(error, HandedOver):
+                log.info("projector stops", why=str(error))
+            else:
+                log.critical("projector stops", error=str(error) or type(error).__name__, exc_info=error)
             self._failed.set_exception(error)
         if self.subscriber.consumer is not None:
             self.consumer.pause(*self.consumer.assignment())

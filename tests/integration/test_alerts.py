@@ -430,6 +430,27 @@ async def test_what_another_finding_speaks_for_is_not_repeated_either(line: Line
     assert {row["finding"].partition(":")[0] for row in reminded} == {"unanswered_claim", "missed_clock"}
 
 
+async def test_who_notes_and_who_hands_out_alerts_do_not_block_each_other(line: Line) -> None:
+    async with line.pool.acquire() as handing, line.pool.acquire() as relaying:
+        first, second = [
+            row["id"]
+            for row in await handing.fetch(
+                "insert into parcours.outbox (partition, tenant, patient, key, value) values (1, 'default', 'p', 'k', ''),"
+                " (0, 'default', 'q', 'l', '') returning id"
+            )
+        ]
+        await handing.execute(
+            "update parcours.outbox set number = 7 where id = $1", first
+        )  # it now stands behind the second
+        async with handing.transaction():
+            assert [one.id for one in await messages.unrouted(handing, 1)] == [first]
+            noting = asyncio.create_task(tables.mark_sent(relaying, [second, first]))
+            await asyncio.sleep(0.2)
+            assert [one.id for one in await messages.unrouted(handing, 2)] == [first, second]
+        await noting
+        assert await tables.unsent(handing, 10) == []
+
+
 async def test_what_cannot_be_made_a_message_fails_in_its_time_and_holds_nothing_up(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

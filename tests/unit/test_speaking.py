@@ -1,5 +1,6 @@
 """The command line speaks French where the session does."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from services.command_line import showing
+from services.command_line import processes, showing
 from services.command_line.french import help_said, into_french, sentence_said
 from services.command_line.french_words import WORDS
 from services.command_line.main import app
@@ -130,3 +131,17 @@ def test_what_is_long_is_folded_and_what_is_to_be_copied_is_not(capsys: pytest.C
     case, _, alerts = capsys.readouterr().out.partition("Alerts")
     assert case.count("admissions") == 12
     assert name in alerts
+
+
+def test_what_ends_a_service_is_a_sentence_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    async def ends() -> None:
+        raise RuntimeError("another generation is in use")
+
+    async def works() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(ends())
+
+    with pytest.raises(typer.Exit):
+        processes._run(works())
+
+    assert capsys.readouterr().err == "another generation is in use\n"
