@@ -9,8 +9,8 @@ create index if not exists case_by_topic on {schema}.case_path (tenant, topic, f
 create index if not exists contact_by_topic on {schema}.contact (tenant, topic, at);
 create index if not exists claim_open on {schema}.claim (tenant, ladder, t0, patient, claim_id) where not is_over;
 create index if not exists claim_due on {schema}.claim (tenant, due_at) where not is_over;
-create index if not exists finding_by_case on {schema}.finding (tenant, patient, case_id);
+create index if not exists finding_open on {schema}.finding (tenant, kind, level) where is_open;
 create index if not exists finding_open_since on {schema}.finding (tenant, opened_at) where is_open;
-create index if not exists case_by_id on {schema}.case_path (tenant, case_id, patient);
+create index if not exists case_by_id on {schema}.case_path (case_id, tenant, patient);
 create index if not exists claim_by_ladder on {schema}.claim (tenant, ladder desc, due_at);
-create index if not exists claim_by_id on {schema}.claim (tenant, claim_id, patient);
+create index if not exists claim_by_id on {schema}.claim (claim_id, tenant, patient);
