@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from services.bilingual import Both, spoken
+from services.bilingual import spoken
 from services.command_line.facts import Wait, policy_here, progress, send
 from services.command_line.showing import (
     SPOKEN,
@@ -36,7 +36,6 @@ from services.importer.mapping import BadMap, Map, described, read_map, settled,
 from services.importer.rows import columns, rows
 from services.importer.times import SwapCheck, TimeReader, joined, time_reader
 from services.importer.words import counted
-from services.publishing import BadFile
 
 FORMATS = ("xes", "csv", "jsonl")
 
@@ -169,29 +168,41 @@ def plan(
     report = Report()
     if source.format == "jsonl":
         return Plan(source, None, tenant, as_lived, report)
-    settled_map = settled(chosen, columns(source), file)
-    for name in unseen(settled_map, columns(source)):
-        if source.format != "xes":  # whose first events need not have all there is
-            wrong = words.no_column(name, ", ".join(columns(source)))
-            raise BadFile(Both(f"{file}: {wrong}", f"{file} : {wrong.fr}"))
-        report.warn(words.not_seen(name), file.name)
-    read = described(settled_map, columns(source))
+    found = _columns_found(source, chosen, report, language)
+    times = _times_seen(source, found, report)
+    importing = Importing(source, found, times, tenant or "default", as_lived, started(), report)
+    return Plan(source, importing, tenant, as_lived, report)
+
+
+def _columns_found(source: Source, chosen: Map, report: Report, language: int) -> Map:
+    """Which column is what, said to whoever imports; with what is missing and had to be assumed."""
+    there, name = columns(source), source.path.name
+    found = settled(
+        chosen, there, source.path, is_sample=source.format == "xes"
+    )  # whose first events need not have all there is
+    for column in unseen(found, there):
+        report.warn(words.not_seen(column), name)
+    read = described(found, there)
     err.print(f"  {('columns:', 'colonnes :')[language]} {spoken(read, language)}", style="dim", markup=False)
-    if chosen.case is None and settled_map.case == settled_map.patient:
-        report.warn(words.PATIENT_AS_CASE, settled_map.case or "")
-    if settled_map.patient is None and source.format != "xes":  # whose traces are of one case or person each
-        report.warn(words.CASE_AS_PATIENT, file.name)
-    if settled_map.department is None:
-        report.warn(words.NO_DEPARTMENT, file.name)
-    column = settled_map.time or ""
+    if chosen.case is None and found.case == found.patient:
+        report.warn(words.PATIENT_AS_CASE, found.case or "")
+    if found.patient is None and source.format != "xes":  # whose traces are of one case or person each
+        report.warn(words.CASE_AS_PATIENT, name)
+    if found.department is None:
+        report.warn(words.NO_DEPARTMENT, name)
+    return found
+
+
+def _times_seen(source: Source, found: Map, report: Report) -> TimeReader:
+    """How the times of a file are written, from all of them; with what is doubtful about them."""
+    column, cells = found.time or "", []
     with progress() as bar:
         task = bar.add_task("reading", total=None, rate="")
-        cells = []
         for row in rows(source):
-            cells.append(joined(row.cells.get(column, ""), row.cells.get(settled_map.clock or "", "")))
+            cells.append(joined(row.cells.get(column, ""), row.cells.get(found.clock or "", "")))
             bar.advance(task)
-    times = time_reader(cells, _zone(settled_map.zone))
-    if (suspicion := swapped(source, settled_map, times)) is not None:
+    times = time_reader(cells, _zone(found.zone))
+    if (suspicion := swapped(source, found, times)) is not None:
         report.warn(suspicion, column)
     if times.doubtful:
         report.warn(words.doubtful(times.doubtful, day_first=times.day_first), column)
@@ -199,8 +210,7 @@ def plan(
         report.warn(words.without_clock(times.without_clock), column)
     if times.without_zone and times.zone is None:
         report.warn(words.without_zone(times.without_zone), column)
-    importing = Importing(source, settled_map, times, tenant or "default", as_lived, started(), report)
-    return Plan(source, importing, tenant, as_lived, report)
+    return times
 
 
 def swapped(source: Source, chosen: Map, times: TimeReader) -> str | None:

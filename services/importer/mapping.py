@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.bilingual import Both
+from services.importer import words
 from services.publishing import BadFile
 
 KNOWN = {
@@ -178,8 +179,10 @@ def unseen(chosen: Map, columns: Sequence[str]) -> list[str]:
     return [name for name in named if name is not None and name not in columns]
 
 
-def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
-    """The map with every column it needs; a column that was named and is not there is refused. Raises `BadFile`."""
+def settled(chosen: Map, columns: Sequence[str], path: Path, *, is_sample: bool = False) -> Map:
+    """The map with every column it needs; a column that was named and is not there is refused (but one of the claim's, where the columns
+    are those of a sample). Raises `BadFile`.
+    """
     found: dict[str, str | None] = {}
     by_name = {_plain(name): name for name in columns}
     for meaning, usual in KNOWN.items():
@@ -193,6 +196,9 @@ def settled(chosen: Map, columns: Sequence[str], path: Path) -> Map:
                 )
             )
         found[meaning] = named or next((by_name[plain] for name in usual if (plain := _plain(name)) in by_name), None)
+    for name in () if is_sample else unseen(chosen, columns):
+        wrong = words.no_column(name, ", ".join(columns))
+        raise BadFile(Both(f"{path}: {wrong}", f"{path} : {wrong.fr}"))
     if found["case"] is None:
         found["case"] = found["patient"]
     if found["clock"] == found["time"]:  # Date and Time; or one column that is both
