@@ -537,6 +537,30 @@ async def test_what_an_older_generation_made_of_those_who_became_the_erased_is_g
         assert await line.fetch(f"select patient from {before}.{table}{where}") == [], table
 
 
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        "insert into {schema}.inbox (partition, tenant, person) values (0, 'default', 'p2')",
+        "update {schema}.patient set is_quarantined = true where patient = 'p2'",
+    ],
+)
+async def test_an_older_generation_forgets_what_still_stands_under_another_name_there(line: Line, waiting: str) -> None:
+    await line.publish(lines(*(worked(d).of("p1") for d in "ABA"), worked("A").of("p2")))
+    await line.project()
+    before = line.generation.schema
+    await taken_over(line, await making.rebuild(rebuilding(line), line.policy))
+    await line.fetch(
+        f"update {before}.timeline set patient = 'p2' where patient = 'p1'"
+    )  # merged once, and not parted yet
+    await line.fetch(waiting.format(schema=before))
+    await line.publish(lines(said("patient.erased").of("p1").named("erased").on(MONDAY + DAY)))
+    await line.project()
+
+    assert [
+        row["subject"] for row in await line.fetch(f"select subject from {before}.timeline where type like '%worked%'")
+    ] == ["p2"]
+
+
 async def test_a_fact_that_a_stray_copy_of_its_erasure_gives_back_is_written_after_all(line: Line) -> None:
     home = partition_of(b"default|p1", line.partitions)
     erased = said("patient.erased").of("p1").named("e").on(MONDAY + 10 * DAY).recorded_at(MONDAY + 10 * DAY)
