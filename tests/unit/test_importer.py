@@ -129,6 +129,7 @@ def test_one_damaged_byte_costs_the_other_accents_nothing_and_is_said(tmp_path: 
         ("IPP;Numero_de_dossier;DATE ET HEURE;Service", "p1", "d1"),
         ("Patient;Ward;timestamp;Service", "d1", "d1"),
         ("Ticket ID;Patient MRN;Created On;Assigned Team", "d1", "p1"),
+        ("N° dossier;IPP;Date de réception;Service concerné", "d1", "p1"),
     ],
 )
 def test_usual_names_are_known_with_and_without_accents_and_a_patient_is_no_case(
