@@ -126,10 +126,11 @@ def verify(home: Home = None, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(told)
     elif verdict.is_same:
+        secondes = str(told["seconds"]).replace(".", ",")
         out.print(
             said(
                 f"The same: {verdict.persons} patients, {verdict.records} records folded anew in {told['seconds']} s.",
-                f"Identique : {verdict.persons} patients, {verdict.records} enregistrements recalculés en {told['seconds']} s.",
+                f"Identique : {verdict.persons} patients, {verdict.records} enregistrements recalculés en {secondes} s.",
             ),
             markup=False,
         )
