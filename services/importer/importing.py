@@ -40,11 +40,11 @@ class Report:
         self.warnings.setdefault(what, []).append(where)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """For programs, in English: JSON takes no key that also knows itself in French."""
         return {
             "rows": self.rows, "facts": self.facts,
-            "unusable": {reason: {"count": len(n), "rows": n} for reason, n in self.unusable.items()},
-            "warnings": {what: {"count": len(n), "where": n[:SAMPLES]} for what, n in self.warnings.items()},
+            "unusable": {str(reason): {"count": len(n), "rows": n} for reason, n in self.unusable.items()},
+            "warnings": {str(what): {"count": len(n), "where": n[:SAMPLES]} for what, n in self.warnings.items()},
         }  # fmt: skip
 
 

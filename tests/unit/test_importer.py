@@ -413,3 +413,14 @@ def test_a_xes_log_whose_first_event_has_no_department_has_one_all_the_same(tmp_
 
     assert [fact["data"].get("department") for fact in facts] == [None, "A"]  # type: ignore[attr-defined]
     assert not found.report.warnings
+
+
+def test_what_an_import_has_to_say_is_said_to_programs_too(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    one, _ = planned(brought(tmp_path, "log.csv", HEAD + "c1,a,A,soon\nc1,a,A,2026-03-02 09:00\n"))
+    tell([one], as_json=True)
+    (told,) = orjson.loads(capfdbinary.readouterr().out).values()
+
+    assert told["unusable"] == {"not a time": {"count": 1, "rows": [1]}}
+    assert told["warnings"]
