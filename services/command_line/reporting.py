@@ -29,7 +29,13 @@ def report(
     to: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")],
     lang: Lang = SPOKEN,
     case: Annotated[str | None, typer.Option("--case", help="Column of the case.")] = None,
+    patient: Annotated[
+        str | None, typer.Option("--patient", help="Column of the patient (default: one of that name, else the case).")
+    ] = None,
     time: Annotated[str | None, typer.Option("--time", help="Column of the time.")] = None,
+    clock: Annotated[
+        str | None, typer.Option("--clock", help="Column of the time of day, where the time's column has only the day.")
+    ] = None,
     zone: Annotated[str | None, typer.Option("--zone", help="Zone of times without one, as in Europe/Paris.")] = None,
     department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A cell with this value is empty.")] = None,
@@ -41,9 +47,11 @@ def report(
     Example: parcours report log.xes.gz --department org:resource -o log.html --lang fr
     """
     language = chosen(lang)
-    found = _result(file)
+    policy, found = read_policy(policy_file) or Policy(), _result(file)
     if found is None:
-        named = {"case": case, "time": time, "department": department, "zone": zone}
+        named = {
+            "case": case, "patient": patient, "time": time, "clock": clock, "department": department, "zone": zone,
+        }  # fmt: skip
         try:
             columns = read_map(map_file).model_copy(
                 update={name: value for name, value in named.items() if value is not None}
@@ -52,12 +60,12 @@ def report(
             fail(str(wrong), Exit.USAGE)
         columns = columns.model_copy(update={"ignore": (*columns.ignore, *(ignore or ()))})
         one = plan(file, None, columns, None, as_lived=True, language=language)
-        log = Log(read_policy(policy_file) or Policy())
+        log = Log(policy)
         for raw in one.lines():
             add(log, raw)
         found = result(log)
         tell_of_rows(one.report, language)
-    to.write_text(page(found, file.name, cast("Language", lang)), encoding="utf-8")
+    to.write_text(page(found, file.name, cast("Language", lang), policy), encoding="utf-8")
     n = len(found["cases"])
     out.print((f"{to}: {counted(n, 'case')}.", f"{to} : {counted(n, 'dossier')}.")[lang == "fr"], markup=False)
 

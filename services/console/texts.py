@@ -3,7 +3,7 @@
 from datetime import datetime, time, timedelta, tzinfo
 from typing import Literal
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date
 from babel.numbers import format_decimal, format_percent
 
 Language = Literal["fr", "en"]
@@ -377,7 +377,12 @@ def state_said(language: Language, state: str) -> str:
 
 
 def day(language: Language, at: datetime | None, zone: tzinfo) -> str:
-    return "–" if at is None else format_date(at.astimezone(zone).date(), "d MMM y", locale=LOCALES[language])
+    """A day as it is written in either language: in French the first of a month is its 1er."""
+    if at is None:
+        return "–"
+    local = at.astimezone(zone).date()
+    said = format_date(local, "d MMM y", locale=LOCALES[language])
+    return f"1er{said[1:]}" if language == "fr" and local.day == 1 else said
 
 
 def moment(language: Language, at: datetime | None, zone: tzinfo) -> str:
@@ -385,7 +390,7 @@ def moment(language: Language, at: datetime | None, zone: tzinfo) -> str:
     if at is None:
         return "–"
     local = at.astimezone(zone)
-    said = format_datetime(local, "d MMM y, HH:mm", locale=LOCALES[language])
+    said = f"{day(language, at, zone)}, {local:%H:%M}"
     return f"{said} UTC" if local.tzname() == "UTC" else said
 
 

@@ -1,14 +1,17 @@
 """The page: figures, the longest paths, who is bounced, which claims wait. French or English."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from projections.path import LEVELS
+from projections.policy import Policy
 from projections.rows import Row
 from projections.words import LADDER, arrows
 from projections.words import LEVELS as LEVEL_WORDS
+from services.console.texts import day, moment
 from services.matrix import drawing, matrix
 
 Language = Literal["en", "fr"]
@@ -74,9 +77,10 @@ def listed(row: Row, language: int) -> Listed:
     )
 
 
-def page(result: Row, source: str, lang: Language) -> str:
-    """The whole page for the result of a fold."""
+def page(result: Row, source: str, lang: Language, policy: Policy) -> str:
+    """The whole page for the result of a fold; days are those of each claim's jurisdiction."""
     words, language = WORDS[lang], ("en", "fr").index(lang)
+    home, zones = policy.home.calendar.tz, policy.zones
     cases = sorted(result["cases"], key=lambda row: (-LEVELS.index(row["level"]), -row["hops"], row["case"]))
     bounced = [row for row in cases if row["bounced"]]
     overdue = sorted(
@@ -93,12 +97,16 @@ def page(result: Row, source: str, lang: Language) -> str:
             for row in result["claims"]
         )
         figures += [(still, words["claims"]), (len(overdue), words["overdue"])]
+    until = moment(lang, datetime.fromisoformat(result["watermark"]), home) if result["watermark"] else ""
+    waiting = [
+        (row, LADDER[row["ladder"]][language], day(lang, datetime.fromisoformat(row["t0"]), zones.get(row["jurisdiction"], home)))
+        for row in overdue[:MOST_LISTED]
+    ]  # fmt: skip
     values: dict[str, Any] = {
-        "lang": lang, "words": words, "source": source, "watermark": (result["watermark"] or "")[:16].replace("T", " "),
+        "lang": lang, "words": words, "source": source, "watermark": until,
         "figures": figures, "drawing": drawing(moves, words["moves"], words["returned"]), "has_moves": bool(moves.departments),
         "left_out": moves.left_out, "longest": [listed(row, language) for row in sorted(cases, key=lambda r: -r["hops"])[:LONGEST]],
         "bounced": [listed(row, language) for row in bounced[:MOST_LISTED]], "bounced_more": max(0, len(bounced) - MOST_LISTED),
-        "overdue": [(row, LADDER[row["ladder"]][language]) for row in overdue[:MOST_LISTED]],
-        "overdue_more": max(0, len(overdue) - MOST_LISTED),
+        "overdue": waiting, "overdue_more": max(0, len(overdue) - MOST_LISTED),
     }  # fmt: skip
     return environment().get_template("page.html").render(values)

@@ -1,6 +1,7 @@
 """The page for whoever has only a file: the same figures as the tables, and no traceback."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,12 @@ def page_of(tmp_path: Path, *facts: Said) -> str:
 )
 def test_a_claim_is_open_until_it_is_answered(tmp_path: Path, ended: list[Said], still: int) -> None:
     assert f"{still} claims open" in page_of(tmp_path, registered(), *ended)
+
+
+def test_a_claim_waits_since_the_day_it_was_there_and_not_in_greenwich(tmp_path: Path) -> None:
+    late = registered(jurisdiction="fr-csp").on(datetime(2026, 6, 30, 22, tzinfo=UTC))  # the 1st of July in France
+
+    assert "1 Jul 2026" in page_of(tmp_path, late, worked("A").on(datetime(2026, 9, 1, tzinfo=UTC)))
 
 
 def test_a_claim_under_a_law_nobody_knows_is_left_out(tmp_path: Path) -> None:
