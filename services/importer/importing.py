@@ -64,6 +64,14 @@ class Instant:
         return digest if times == 1 else f"{digest}-{times}"
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A claim that was registered and whose answer no row has said yet."""
+
+    at: datetime
+    subject: str
+
+
 @dataclass(slots=True)
 class Importing:
     """One import: how rows are read, and when their facts are taken to have been recorded.
@@ -84,7 +92,7 @@ class Importing:
     def facts(self) -> Iterator[tuple[datetime, bytes]]:
         """Every fact with its time, in file order."""
         last: dict[str, Instant] = {}
-        claimed: set[str] = set()
+        claims: dict[str, Registered | None] = {}
         for row in rows(self.source):
             self.report.rows += 1
             if not row.fits:
@@ -92,9 +100,7 @@ class Importing:
             case = self._cell(row, self.chosen.case).strip()
             if not self._usable_case(case, row):
                 continue
-            if case not in claimed:
-                claimed.add(case)
-                yield from self._claim(row, case)
+            yield from self._claim(row, case, claims)
             try:
                 at = self._happened(joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock)))
             except ValueError as wrong:
@@ -157,32 +163,36 @@ class Importing:
     def _subject(self, row: Row, case: str) -> str:
         return self._value(row, self.chosen.patient) or case
 
-    def _claim(self, row: Row, case: str) -> Iterator[tuple[datetime, bytes]]:
+    def _claim(self, row: Row, case: str, claims: dict[str, Registered | None]) -> Iterator[tuple[datetime, bytes]]:
+        """What a row says of its case's claim: registered by the first row that says when, answered by the first from there on. `claims`:
+        those that wait for their answer; None of whom nothing more is to be said.
+        """
         claim = self.chosen.claim
         if claim is None:
             return
-        registered = self._value(row, claim.registered_at)
-        if registered is None:
+        if case not in claims and (registered := self._value(row, claim.registered_at)) is not None:
+            try:
+                at = self._happened(registered)
+            except ValueError:
+                self.report.warn(words.NO_CLAIM, words.case_said(case, registered))
+                claims[case] = None
+                return
+            subject = self._subject(row, case)
+            claims[case] = Registered(at, subject)
+            yield at, self._fact("claim.registered", subject, Instant(at), self._registration(row, case, claim))
+        waiting, answered = claims.get(case), self._value(row, claim.answered_at)
+        if waiting is None or answered is None:
             return
-        try:
-            at = self._happened(registered)
-        except ValueError:
-            self.report.warn(words.NO_CLAIM, words.case_said(case, registered))
-            return
-        subject = self._subject(row, case)
-        yield at, self._fact("claim.registered", subject, Instant(at), self._registration(row, case, claim))
-        answered = self._value(row, claim.answered_at)
-        if answered is None:
-            return
+        claims[case] = None
         try:
             until = self._happened(answered)
         except ValueError:
             self.report.warn(words.NO_ANSWER, words.case_said(case, answered))
             return
-        if until < at:
+        if until < waiting.at:
             self.report.warn(words.EARLY_ANSWER, words.case(case))
         data = {"claim": case, "actor": {"kind": "human"}}
-        yield until, self._fact("claim.answered", subject, Instant(until), data)
+        yield until, self._fact("claim.answered", waiting.subject, Instant(until), data)
 
     def _registration(self, row: Row, case: str, claim: ClaimMap) -> dict[str, Any]:
         data: dict[str, Any] = {"claim": case, "kind": claim.kind, "case": case, "actor": {"kind": "human"}}

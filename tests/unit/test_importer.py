@@ -355,6 +355,21 @@ def test_the_two_halves_of_a_day_are_told_apart(tmp_path: Path, cell: str, time:
     assert "days without a time of day" not in " ".join(found.report.warnings)
 
 
+def test_an_answer_that_a_register_fills_in_later_is_one(tmp_path: Path) -> None:
+    chosen = Map(claim=ClaimMap(registered_at="received", answered_at="answered"))
+    text = (
+        "case,patient,time,received,answered\nc1,p1,2026-03-02T09:00:00Z,,\nc1,p1,2026-03-03T09:00:00Z,2026-03-03,\n"
+        "c1,,2026-03-04T09:00:00Z,2026-03-04,2026-03-09\nc1,p1,2026-03-05T09:00:00Z,2026-03-03,2026-03-10\n"
+    )
+    found = plan(brought(tmp_path, "register.csv", text), None, chosen, None, as_lived=False)
+    facts = [orjson.loads(line) for line in found.lines()]
+
+    assert [(one["type"], one["subject"], one["time"][:10]) for one in facts if "claim" in one["type"]] == [
+        ("parcours.claim.registered.v1", "p1", "2026-03-03"),
+        ("parcours.claim.answered.v1", "p1", "2026-03-09"),
+    ]
+
+
 def test_a_column_that_the_map_names_for_the_claim_has_to_be_there(tmp_path: Path) -> None:
     path = brought(tmp_path, "log.csv", "case;time;start\nc1;2026-03-02T10:00:00Z;2026-03-02T09:00:00Z\n")
     with pytest.raises(BadFile, match="no column 'answred' for the claim; there are: case, time, start"):
