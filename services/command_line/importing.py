@@ -121,7 +121,7 @@ def import_files(
             update={name: value for name, value in named.items() if value is not None}
         )
     except BadMap as wrong:
-        fail(str(wrong), Exit.USAGE)
+        fail(spoken(wrong.args[0], language), Exit.USAGE)
     chosen = chosen.model_copy(update={"ignore": (*chosen.ignore, *(ignore or ()))})
     plans = [
         plan(file, cast("Format | None", kind), chosen, tenant, as_lived=as_lived, language=language) for file in files
@@ -207,7 +207,7 @@ def _times_seen(source: Source, found: Map, report: Report) -> TimeReader:
     if times.doubtful:
         report.warn(words.doubtful(times.doubtful, day_first=times.day_first), column)
     if times.without_clock:
-        report.warn(words.without_clock(times.without_clock), column)
+        report.warn(words.without_clock(times.without_clock, has_clock=found.clock is not None), column)
     if times.without_zone and times.zone is None:
         report.warn(words.without_zone(times.without_zone), column)
     return times

@@ -8,6 +8,7 @@ import typer
 
 from projections.policy import Policy
 from projections.rows import Log, Row, result
+from services.bilingual import spoken
 from services.command_line.facts import add
 from services.command_line.importing import plan, tell_of_rows
 from services.command_line.instance import PolicyFile, read_policy
@@ -57,7 +58,7 @@ def report(
                 update={name: value for name, value in named.items() if value is not None}
             )
         except BadMap as wrong:
-            fail(str(wrong), Exit.USAGE)
+            fail(spoken(wrong.args[0], language), Exit.USAGE)
         columns = columns.model_copy(update={"ignore": (*columns.ignore, *(ignore or ()))})
         one = plan(file, None, columns, None, as_lived=True, language=language)
         log = Log(policy)

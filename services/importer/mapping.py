@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
-from services.bilingual import Both
+from events.claims import ClaimKind
+from services.bilingual import Both, of_system
 from services.importer import words
 from services.publishing import BadFile
 
@@ -120,7 +122,7 @@ class ClaimMap(BaseModel):
     registered_at: str
     due_at: str | None = None
     answered_at: str | None = None
-    kind: str = "request"
+    kind: ClaimKind = "request"
     jurisdiction: str | None = None
     department: str | None = None
 
@@ -154,12 +156,29 @@ def read_map(path: Path | None) -> Map:
         document: dict[str, Any] = tomllib.loads(text)
         return Map.model_validate(document)
     except FileNotFoundError:
-        raise BadMap(f"{path}: there is no such map") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
-        raise BadMap(f"{path}: {wrong}") from wrong
+        raise BadMap(Both(f"{path}: there is no such map", f"{path} : ce plan n'existe pas")) from None
+    except OSError as wrong:
+        raise BadMap(of_system(wrong, path)) from wrong
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
+        raise BadMap(Both(f"{path}: is not TOML: {wrong}", f"{path} : n'est pas du TOML : {wrong}")) from wrong
     except ValidationError as wrong:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors()]
-        raise BadMap(f"{path}: " + "; ".join(lines)) from None
+        said = [_said(".".join(map(str, e["loc"])), e) for e in wrong.errors()]
+        raise BadMap(Both(f"{path}: " + "; ".join(said), f"{path} : " + " ; ".join(one.fr for one in said))) from None
+
+
+def _said(key: str, wrong: ErrorDetails) -> Both:
+    """What is wrong with a key of a map."""
+    expected = wrong.get("ctx", {}).get("expected", "").replace(" or ", ", ")
+    match wrong["type"]:
+        case "extra_forbidden":
+            return Both(f"{key} is no key of a map", f"{key} n'est pas une clé d'un plan")
+        case "missing":
+            return Both(f"{key} is missing", f"{key} manque")
+        case "literal_error":
+            return Both(f"{key} is one of {expected}", f"{key} est l'un de {expected}")
+        case "string_type":
+            return Both(f"{key} has to be a text", f"{key} doit être un texte")
+    return Both(f"{key}: {wrong['msg']}", f"{key} : {wrong['msg']}")
 
 
 def _plain(name: str) -> str:

@@ -111,24 +111,25 @@ def doubtful(n: int, *, day_first: bool) -> Both:
     """Dates that can be read in two ways."""
     first = ("day", "le jour") if day_first else ("month", "le mois")
     return Both(
-        f"{n} dates can be read day first or month first; they were read {first[0]} first",
-        f"{n} dates se lisent jour ou mois en premier ; elles ont été lues {first[1]} en premier",
+        f"{counted(n, 'date')} can be read day first or month first: read {first[0]} first",
+        f"{counted(n, 'date')} à lire jour ou mois en premier : {first[1]} a été lu en premier",
     )
 
 
-def without_clock(n: int) -> Both:
-    """Days that were to be times."""
+def without_clock(n: int, *, has_clock: bool) -> Both:
+    """Days that were to be times, in a file that has a column of times of day, or none."""
+    advice, conseil = ("", "") if has_clock else (" (say --clock)", " (indiquez --clock)")
     return Both(
-        f"{n} times are days without a time of day (say --clock): read as midnight",
-        f"{n} dates n'ont pas d'heure (indiquez --clock) : lues comme minuit",
+        f"{counted(n, 'date')} without a time of day{advice}: read as midnight",
+        f"{counted(n, 'date')} sans heure{conseil} : minuit a été retenu",
     )
 
 
 def without_zone(n: int) -> Both:
     """Times of which nobody says where."""
     return Both(
-        f"{n} times have no zone; they were read as UTC (say --zone)",
-        f"{n} dates n'ont pas de fuseau ; elles ont été lues en UTC (indiquez --zone)",
+        f"{counted(n, 'date')} without a zone: read as UTC (say --zone)",
+        f"{counted(n, 'date')} sans fuseau : UTC a été retenu (indiquez --zone)",
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from projections.policy import Policy
 from services.command_line.importing import Plan, plan, tell
-from services.importer.mapping import ClaimMap, Map
+from services.importer.mapping import BadMap, ClaimMap, Map, read_map
 from services.publishing import BadFile
 from tests.builders import fold_lines, lines, worked
 
@@ -161,7 +161,7 @@ def test_doubtful_things_are_warned_of(tmp_path: Path) -> None:
         "literally EMPTY",
         "literally ?",
         "day first or month first",
-        "no zone",
+        "without a zone",
         "run backwards",
     ):
         assert word in said, word
@@ -309,7 +309,7 @@ def test_days_without_a_time_of_day_are_said_and_one_that_is_none_is_refused(tmp
     times = [orjson.loads(raw)["time"] for raw in found.lines()]
     assert times == ["2026-09-02T22:00:00Z", "2026-09-05T12:00:00Z"]
     assert found.report.unusable == {"not a time": [2]}
-    assert any(what.startswith("1 times are days without") for what in found.report.warnings)
+    assert any(what.startswith("1 date without a time of day: ") for what in found.report.warnings)
 
 
 @pytest.mark.parametrize(
@@ -439,3 +439,34 @@ def test_what_an_import_has_to_say_is_said_to_programs_too(
 
     assert told["unusable"] == {"not a time": {"count": 1, "rows": [1]}}
     assert told["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("text", "en", "fr"),
+    [
+        ('tiem = "Date"', "tiem is no key of a map", "tiem n'est pas une clé d'un plan"),
+        ("[claim]", "claim.registered_at is missing", "claim.registered_at manque"),
+        ('[claim]\nregistered_at = "d"\nkind = "plainte"', "claim.kind is one of 'request', ", "claim.kind est l'un de 'request', "),
+        ("case = 3", "case has to be a text", "case doit être un texte"),
+        ("case =", "is not TOML: ", "n'est pas du TOML : "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_map_is_said_in_both_languages(tmp_path: Path, text: str, en: str, fr: str) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadMap) as wrong:
+        read_map(path)
+
+    (said,) = wrong.value.args
+    assert en in said
+    assert fr in said.fr
+
+
+@pytest.mark.parametrize(("head", "advised"), [("case,time", True), ("case,date,heure", False)])
+def test_a_column_of_times_of_day_is_asked_for_where_there_is_none(tmp_path: Path, head: str, *, advised: bool) -> None:
+    cells = "2026-03-02" if advised else "2026-03-02,\nc1,2026-03-03,09:00"
+    found, _ = planned(brought(tmp_path, "log.csv", f"{head}\nc1,{cells}\n"))
+    (said,) = [one for one in found.report.warnings if "time of day" in one]
+
+    assert said.startswith("1 date without a time of day")
+    assert ("--clock" in said) is advised
