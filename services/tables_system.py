@@ -78,6 +78,14 @@ async def parked_count(connection: Connection) -> int:
     return int(await connection.fetchval(f"select count(*) from parcours.parked p where {UNSEEN}"))
 
 
+async def parked_elsewhere(connection: Connection, tenant: str) -> dict[str, int]:
+    """How many records that nobody has seen to are parked in each other establishment."""
+    rows = await connection.fetch(
+        f"select tenant, count(*) as n from parcours.parked p where {UNSEEN} and tenant <> $1 group by tenant order by tenant", tenant
+    )  # fmt: skip
+    return {row["tenant"]: row["n"] for row in rows}
+
+
 async def parked_one(connection: Connection, partition: int, offset: int) -> Row | None:
     """One parked record, whole."""
     row = await connection.fetchrow(

@@ -65,6 +65,8 @@ def _system(routes: APIRouter, console: Console) -> None:
         async with console.opened(request, lang) as (connection, who, view):
             beats = await tables_system.heartbeats(connection)
             parked = await tables_system.parked(connection, who.tenant, 100)
+            sees_all = len(who.tenants) > 1
+            elsewhere = await tables_system.parked_elsewhere(connection, who.tenant) if sees_all else {}
             made = await tables_system.generations(connection)
             verified = await alerts.setting(connection, "last_verify")
             brake = await alerts.setting(connection, "brake")
@@ -74,5 +76,6 @@ def _system(routes: APIRouter, console: Console) -> None:
             for row in beats
         ]
         return console.page(
-            request, who, view, "system", services=services, parked=parked, generations=made, verified=verified, brake=brake
+            request, who, view, "system", services=services, parked=parked, generations=made, verified=verified,
+            brake=brake, elsewhere=[f"{tenant} ({view.number(n)})" for tenant, n in elsewhere.items()],
         )  # fmt: skip

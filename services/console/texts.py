@@ -180,6 +180,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Des enregistrements ont été mis de côté ({n}) : voyez pourquoi ci-dessous.",
         "Records were set aside ({n}): see why below.",
     ),
+    "parked_elsewhere": ("Mis de côté ailleurs : {others}.", "Set aside elsewhere: {others}."),
     "alive": ("en marche", "running"),
     "silent": ("muet depuis {n} s", "silent for {n} s"),
     "generations": ("Générations", "Generations"),

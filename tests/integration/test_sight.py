@@ -31,11 +31,11 @@ BOTH = [
 
 @asynccontextmanager
 async def visiting(
-    api: Served, role: Role = "operator", departments: Sequence[str] | None = None
+    api: Served, role: Role = "operator", departments: Sequence[str] | None = None, tenant: str | None = "default"
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """A person's session in the console."""
     async with api.line.pool.acquire() as connection:
-        who = Visitor("Mme Lambert", "default", role, tuple(departments) if departments else None)
+        who = Visitor("Mme Lambert", tenant, role, tuple(departments) if departments else None)
         key = await create_link(connection, who)
     async with httpx2.AsyncClient(base_url=api.url, trust_env=False, follow_redirects=True) as client:
         await client.get(f"/login?key={key}")
@@ -118,6 +118,21 @@ async def test_more_visitors_of_every_establishment_than_there_are_connections_w
             await asyncio.gather(*(client.aclose() for client in clients))
 
     assert {page.status_code for page in pages} == {200}
+
+
+async def test_what_is_parked_elsewhere_is_told_to_whoever_may_go_there(line: Line) -> None:
+    bad = said("claim.registered", claim="k1", kind="nonsense").of("p9", "north")
+    await told(line, worked("A").of("p1", "default"), worked("A").of("p2", "north"), bad)
+    async with served(line) as api:
+        async with visiting(api, "admin", tenant=None) as client:
+            everywhere = (await client.get("/en/system")).text
+        async with visiting(api, "admin") as client:
+            here = (await client.get("/en/system")).text
+
+    assert "Set aside elsewhere: north (1)." in everywhere
+    assert "Everything moves." not in everywhere
+    assert "north" not in here
+    assert "Everything moves." in here
 
 
 async def test_a_small_flow_names_whom_it_is_losing(line: Line) -> None:
