@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from projections.policy import Policy
 from services.bilingual import spoken
 from services.command_line.facts import Wait, policy_here, progress, send
 from services.command_line.showing import (
@@ -135,7 +137,8 @@ def import_files(
         )
     else:
         _, found = here(home)
-        known = run(policy_here(str(found["postgres"])))[0].known
+        policy = run(policy_here(str(found["postgres"])))[0]
+        known = policy.known
         if chosen.claim is not None and chosen.claim.jurisdiction not in (None, *known):
             raise Problem(
                 (
@@ -146,6 +149,8 @@ def import_files(
                     ),
                 )[language]
             )
+        for one in plans:
+            warn_of_days(one, policy)
         parked = sum(run(send(found, one.lines(), None, wait=wait)).refused for one in plans)
         tell(plans, language, as_json=as_json)
         if parked:
@@ -211,6 +216,23 @@ def _times_seen(source: Source, found: Map, report: Report) -> TimeReader:
     if times.without_zone and times.zone is None:
         report.warn(words.without_zone(times.without_zone), column)
     return times
+
+
+def warn_of_days(one: Plan, policy: Policy) -> None:
+    """Whether a day of the file is another day where its claims' days are counted."""
+    if (
+        one.importing is None
+        or (claim := one.importing.chosen.claim) is None
+        or (zone := one.importing.times.zone) is None
+    ):
+        return
+    jurisdiction = claim.jurisdiction or policy.jurisdiction
+    theirs = policy.zones.get(jurisdiction)
+    seasons = [datetime(one.importing.now.year, month, 1, tzinfo=UTC) for month in (1, 7)]
+    if theirs is not None and any(
+        at.astimezone(zone).utcoffset() != at.astimezone(theirs).utcoffset() for at in seasons
+    ):
+        one.report.warn(words.other_days(str(zone), jurisdiction, str(theirs)), one.source.path.name)
 
 
 def swapped(source: Source, chosen: Map, times: TimeReader) -> str | None:

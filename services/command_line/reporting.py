@@ -10,7 +10,7 @@ from projections.policy import Policy
 from projections.rows import Log, Row, result
 from services.bilingual import spoken
 from services.command_line.facts import add
-from services.command_line.importing import plan, tell_of_rows
+from services.command_line.importing import plan, tell_of_rows, warn_of_days
 from services.command_line.instance import PolicyFile, read_policy
 from services.command_line.showing import SPOKEN, Exit, Lang, chosen, fail, out, plainly
 from services.importer.mapping import BadMap, read_map
@@ -61,6 +61,7 @@ def report(
             fail(spoken(wrong.args[0], language), Exit.USAGE)
         columns = columns.model_copy(update={"ignore": (*columns.ignore, *(ignore or ()))})
         one = plan(file, None, columns, None, as_lived=True, language=language)
+        warn_of_days(one, policy)
         log = Log(policy)
         for raw in one.lines():
             add(log, raw)

@@ -133,6 +133,16 @@ def without_zone(n: int) -> Both:
     )
 
 
+def other_days(zone: str, jurisdiction: str, theirs: str) -> Both:
+    """Claims whose days are counted elsewhere than where they were written down."""
+    return Both(
+        f"the file's days are those of {zone}, its claims' those of {theirs} (jurisdiction {jurisdiction}): a claim may stand a day early"
+        " or late (name their jurisdiction in the map or the policy)",
+        f"les jours du fichier sont ceux de {zone}, ceux de ses réclamations {theirs} (juridiction {jurisdiction}) : une réclamation peut"
+        " paraître un jour trop tôt ou trop tard (indiquez leur juridiction dans le plan ou la politique)",
+    )
+
+
 def swapped(days: float, fewer: float) -> Both:
     """A spreadsheet that has swapped day and month."""
     return Both(

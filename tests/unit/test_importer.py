@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from projections.policy import Policy
-from services.command_line.importing import Plan, plan, tell
+from services.command_line.importing import Plan, plan, tell, warn_of_days
 from services.importer.mapping import BadMap, ClaimMap, Map, read_map
 from services.publishing import BadFile
 from tests.builders import fold_lines, lines, worked
@@ -470,3 +470,18 @@ def test_a_column_of_times_of_day_is_asked_for_where_there_is_none(tmp_path: Pat
 
     assert said.startswith("1 date without a time of day")
     assert ("--clock" in said) is advised
+
+
+@pytest.mark.parametrize(
+    ("zone", "jurisdiction", "warned"),
+    [("Europe/Paris", None, True), ("Europe/Paris", "fr-csp", False), ("Europe/Brussels", "fr-csp", False), ("Europe/London", None, True)],
+)  # fmt: skip
+def test_days_that_are_counted_elsewhere_than_in_the_file_are_warned_of(
+    tmp_path: Path, zone: str, jurisdiction: str | None, *, warned: bool
+) -> None:
+    chosen = Map(zone=zone, claim=ClaimMap(registered_at="received", jurisdiction=jurisdiction))
+    text = "case,time,received\nc1,2026-03-02 09:00,2026-03-02\n"
+    one = plan(brought(tmp_path, "register.csv", text), None, chosen, None, as_lived=False)
+    warn_of_days(one, Policy())
+
+    assert any("a claim may stand a day early" in what for what in one.report.warnings) is warned
