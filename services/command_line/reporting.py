@@ -10,7 +10,8 @@ from projections.policy import Policy
 from projections.rows import Log, Row, result
 from services.bilingual import spoken
 from services.command_line.facts import add
-from services.command_line.importing import plan, tell_of_rows, warn_of_days
+from services.command_line.import_plans import plan, warn_of_days
+from services.command_line.importing import tell_of_rows
 from services.command_line.instance import PolicyFile, read_policy
 from services.command_line.showing import SPOKEN, Exit, Lang, chosen, fail, out, plainly
 from services.importer.mapping import BadMap, read_map

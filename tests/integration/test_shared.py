@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from projections.policy import Policy, policy
-from services.command_line.importing import plan
+from services.command_line.import_plans import plan
 from services.importer.mapping import Map, read_map
 from services.reading import summary
 from services.servers import Servers

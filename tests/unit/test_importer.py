@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from projections.policy import Policy
-from services.command_line.importing import Plan, plan, tell, warn_of_days
+from services.command_line.import_plans import Plan, plan, warn_of_days
+from services.command_line.importing import tell
 from services.importer.mapping import BadMap, ClaimMap, Map, read_map
 from services.publishing import BadFile
 from tests.builders import fold_lines, lines, worked
