@@ -131,8 +131,8 @@ def import_files(
                     f"{counted(parked, 'fait')} mis de côté, chacun avec sa raison : parcours parked list",
                 )[language]
             )
-    if any(one.report.unusable for one in plans) and not any(one.report.facts for one in plans):
-        raise Problem(("not one row could be used", "aucune ligne n'a pu servir")[language])
+    if any(one.report.is_mostly_unusable for one in plans):
+        raise Problem(("most rows could not be used", "la plupart des lignes n'ont pas pu servir")[language])
 
 
 def write_facts(to: Path, plans: list[Plan]) -> int:
@@ -177,6 +177,8 @@ def tell_of_rows(report: Report, language: int) -> None:
     """Which rows could not be used, and what looks wrong."""
     for reason, numbers in report.unusable.items():
         what, n, some = spoken(reason, language), len(numbers), _some(list(map(str, numbers)), language)
+        shown = report.examples.get(reason)
+        what += "" if shown is None else (f", as in {shown!r}", f", par exemple {shown!r}")[language]
         several, lignes = counted(n, "row"), counted(n, "ligne")
         told = f"  not used: {what}: {several} ({some})", f"  inutilisables : {what} : {lignes} ({some})"
         err.print(told[language], style="yellow", markup=False)

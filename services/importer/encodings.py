@@ -4,6 +4,7 @@ Detectors by statistics take a short French export of Windows for Central Europe
 """
 
 import codecs
+import unicodedata
 from collections import Counter
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -46,3 +47,9 @@ class Letters:
     def _readable(self, encoding: str) -> int:
         read = ((bytes([byte]).decode(encoding, "replace"), n) for byte, n in self._found.items())
         return sum(n * (2 * (letter in OFTEN) + (letter in SELDOM)) for letter, n in read)
+
+
+def unaccented(text: str) -> str:
+    """A text as it is looked for: without accents and capitals."""
+    letters = unicodedata.normalize("NFD", text.casefold())
+    return "".join(one for one in letters if not unicodedata.combining(one))

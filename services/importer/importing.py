@@ -18,6 +18,7 @@ from services.importer.times import TimeReader, joined
 
 SOURCE = "/import"
 SAMPLES = 10
+SHOWN = 40
 MICROSECOND = timedelta(microseconds=1)
 LONGEST = 128
 
@@ -29,11 +30,19 @@ class Report:
     rows: int = 0
     facts: int = 0
     unusable: dict[str, list[int]] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, list[str]] = field(default_factory=dict)
 
-    def refuse(self, reason: str, number: int) -> None:
-        """A row that is no fact."""
+    @property
+    def is_mostly_unusable(self) -> bool:
+        """Whether more rows could not be used than could."""
+        return 2 * sum(map(len, self.unusable.values())) > self.rows
+
+    def refuse(self, reason: str, number: int, example: str = "") -> None:
+        """A row that is no fact, and what stands there."""
         self.unusable.setdefault(reason, []).append(number)
+        if example:
+            self.examples.setdefault(reason, example[:SHOWN])
 
     def warn(self, what: str, where: str) -> None:
         """Something that looks wrong but was taken."""
@@ -43,7 +52,9 @@ class Report:
         """For programs, in English: JSON takes no key that also knows itself in French."""
         return {
             "rows": self.rows, "facts": self.facts,
-            "unusable": {str(reason): {"count": len(n), "rows": n} for reason, n in self.unusable.items()},
+            "unusable": {
+                str(reason): {"count": len(n), "rows": n, "example": self.examples.get(reason)} for reason, n in self.unusable.items()
+            },
             "warnings": {str(what): {"count": len(n), "where": n[:SAMPLES]} for what, n in self.warnings.items()},
         }  # fmt: skip
 
@@ -101,10 +112,11 @@ class Importing:
             if not self._usable_case(case, row):
                 continue
             yield from self._claim(row, case, claims)
+            said = joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock))
             try:
-                at = self._happened(joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock)))
+                at = self._happened(said)
             except ValueError as wrong:
-                self.report.refuse(wrong.args[0], row.number)
+                self.report.refuse(wrong.args[0], row.number, said)
                 continue
             instant = last.get(case)
             if instant is None or instant.at != at:

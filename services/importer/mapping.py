@@ -1,7 +1,6 @@
 """Which column is what, and which claims a case's attributes state."""
 
 import tomllib
-import unicodedata
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic_core import ErrorDetails
 from events.claims import ClaimKind
 from services.bilingual import Both, of_system
 from services.importer import words
+from services.importer.encodings import unaccented
 from services.publishing import BadFile
 
 KNOWN = {
@@ -183,8 +183,7 @@ def _said(key: str, wrong: ErrorDetails) -> Both:
 
 def _plain(name: str) -> str:
     """A column's name as it is looked for: without accents, capitals, and what joins its words."""
-    letters = unicodedata.normalize("NFD", name.casefold().replace("_", " "))
-    return " ".join("".join(one for one in letters if not unicodedata.combining(one)).split())
+    return " ".join(unaccented(name.replace("_", " ")).split())
 
 
 def described(chosen: Map, columns: Sequence[str]) -> Both:

@@ -6,15 +6,49 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from babel.dates import get_month_names
+
 from events.envelope import written
 from events.times import FIRST_YEAR, LAST_YEAR
 from services.importer import words
+from services.importer.encodings import unaccented
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:(?:[ T]|, )(\d{1,2}):(\d\d)(?::(\d\d))?)?")
 HALF = re.compile(r"(.*:\d\d)\s?([AaPp])\.?[Mm]\.?")
 
+WEEKDAY, YEAR = r"(?:[^\W\d_]+\.?,? )?", r"(?P<year>\d{4})"
+DAY, MONTH = r"(?P<day>\d{1,2})(?:st|nd|rd|th|er)?", r"(?P<month>[^\W\d_]{3,})\.?"
+TIME = r"(?:(?:[ T]|, | at | à )(?P<hour>\d{1,2})[:h](?P<rest>\d\d(?::\d\d)?))?"
+NAMED = [
+    re.compile(f"{WEEKDAY}{one}{TIME}", re.IGNORECASE)
+    for one in (f"{DAY}[ ./-]{MONTH},?[ ./-]{YEAR}", f"{MONTH} {DAY},? {YEAR}")
+]
+"""A day whose month is a word: 3 août 2026, 03-Aug-2026 09:05, Aug 3, 2026."""
 CLOCK = re.compile(r"(\d{1,2}) ?[:hH] ?(\d\d)?(?::(\d\d))?")
+
+
+def _months() -> dict[str, int]:
+    """The months by every beginning of their names, in English and French, that is no other month's."""
+    found: dict[str, set[int]] = {}
+    for locale in ("en", "fr"):
+        for number, name in get_month_names("wide", locale=locale).items():
+            for end in range(3, len(name) + 1):
+                found.setdefault(unaccented(name[:end]), set()).add(number)
+    return {beginning: numbers.pop() for beginning, numbers in found.items() if len(numbers) == 1}
+
+
+MONTHS = _months()
+
+
+def _numbered(text: str) -> str:
+    """A day whose month is a word, written with its number; any other text as it is."""
+    for pattern in NAMED:
+        match = pattern.fullmatch(text)
+        if match is not None and (month := MONTHS.get(unaccented(match["month"]))) is not None:
+            day = f"{match['year']}-{month:02}-{int(match['day']):02}"
+            return day if match["hour"] is None else f"{day} {int(match['hour']):02}:{match['rest']}"
+    return text
 
 
 def joined(day: str, clock: str) -> str:
@@ -61,10 +95,10 @@ class TimeReader:
 
 
 def _halved(text: str) -> tuple[str, str]:
-    """A time without its AM or PM, and which half of the day it says: a, p, or nothing."""
+    """A time without its AM or PM, its month a number, and which half of the day it says: a, p, or nothing."""
     text = text.strip()
     match = HALF.fullmatch(text)
-    return (text, "") if match is None else (match[1], match[2].lower())
+    return (_numbered(text), "") if match is None else (_numbered(match[1]), match[2].lower())
 
 
 def _is_day(text: str) -> bool:

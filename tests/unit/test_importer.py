@@ -406,7 +406,7 @@ def test_what_an_import_saw_is_said_in_french_too(tmp_path: Path, capsys: pytest
     assert "journal.csv : 3 lignes, 1 fait." in said.out
     for sentence in (
         "colonnes séparées par ';'", "colonnes : dossier = dossier", "inutilisables : pas de dossier : 1 ligne (2)",
-        "inutilisables : pas une date : 1 ligne (3)", "à vérifier : le dossier s'appelle NA à la lettre (était-il vide ?) (ligne 1)",
+        "inutilisables : pas une date, par exemple 'hier' : 1 ligne (3)", "à vérifier : le dossier s'appelle NA à la lettre (était-il vide ?) (ligne 1)",
     ):  # fmt: skip
         assert sentence in " ".join(said.err.split()), sentence
 
@@ -438,7 +438,7 @@ def test_what_an_import_has_to_say_is_said_to_programs_too(
     tell([one], as_json=True)
     (told,) = orjson.loads(capfdbinary.readouterr().out).values()
 
-    assert told["unusable"] == {"not a time": {"count": 1, "rows": [1]}}
+    assert told["unusable"] == {"not a time": {"count": 1, "rows": [1], "example": "soon"}}
     assert told["warnings"]
 
 
@@ -486,3 +486,20 @@ def test_days_that_are_counted_elsewhere_than_in_the_file_are_warned_of(
     warn_of_days(one, Policy())
 
     assert any("a claim may stand a day early" in what for what in one.report.warnings) is warned
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("03-Aug-2026 09:00", "2026-08-03T09:00:00Z"), ("3 août 2026", "2026-08-03T00:00:00Z"),
+        ("1er janvier 2026 à 9h05", "2026-01-01T09:05:00Z"), ("Monday, Aug 3, 2026 9:00 PM", "2026-08-03T21:00:00Z"),
+        ("12 fév. 2026", "2026-02-12T00:00:00Z"), ("12-Sept-2026", "2026-09-12T00:00:00Z"), ("3 Juill. 2026", "2026-07-03T00:00:00Z"),
+        ("31 juin 2026", None), ("3 jui 2026", None),
+    ],
+)  # fmt: skip
+def test_a_month_can_be_a_word_in_either_language(tmp_path: Path, text: str, at: str | None) -> None:
+    found, facts = planned(brought(tmp_path, "log.csv", f'case,time\nc1,"{text}"\n'))
+
+    assert [fact["time"] for fact in facts] == ([] if at is None else [at])
+    assert found.report.examples == ({} if at else {"not a time": text})
+    assert found.report.is_mostly_unusable is (at is None)
