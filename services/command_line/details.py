@@ -112,7 +112,10 @@ def summary(
     if as_json:
         print_json(told)
         return
-    told = told | {"watermark": times_of(found, language).moment(told["watermark"])}
+    told = told | {
+        "tenant": told["tenant"] or ("all", "tous")[language],
+        "watermark": times_of(found, language).moment(told["watermark"]),
+    }
     rows = [(FIGURES[name][language], value) for name, value in told.items() if not isinstance(value, dict)]
     rows += [(f"{name} {LEVELS[name][language]}", value) for name, value in told["levels"].items()]
     rows += [(CLAIMS[name][language], value) for name, value in told["claims"].items()]
