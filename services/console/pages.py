@@ -23,6 +23,8 @@ from services.tables import Connection, active_generation
 from services.tables_alerts import alert_state, worst_first
 
 STOPPED = timedelta(days=14)
+AHEAD = timedelta(days=30)
+"""How far ahead a deadline is drawn, where less has passed since its claim began: what happened would be squeezed into the edge."""
 CALLS, MOST_FLOWS = 25, 60
 DAY = timedelta(days=1)
 YESTERDAY = timedelta(days=1)
@@ -183,7 +185,8 @@ def marks_of(file: PatientFile, name: str, view: View, known: set[str] | None = 
                 )
                 for clock in claim.clocks
                 if clock.name in ("answer", "final") and clock.state != "cancelled"
-            ]
+                and clock.due_at - view.now <= max(AHEAD, view.now - claim.t0)
+            ]  # fmt: skip
     for found in findings(file):
         if found.case == name:
             said = f"{view.moment(found.opened_at)} · {view.title(found.id)}"

@@ -333,6 +333,18 @@ async def test_of_a_department_from_where_patients_come_back_is_told_by_who_sent
     assert dict(zip(rows, figures, strict=True)) == {"B": ["1", "0", "0"], "C": ["0", "0", "1"]}
 
 
+async def test_a_deadline_that_lies_far_ahead_does_not_squeeze_what_happened_into_the_edge(line: Line) -> None:
+    claim = registered("k1", case="c-p1", department="A").of("p1", "default").on(MONDAY).named("k1")
+    await told(line, *moved("p1", "ABA"), claim, tick((MONDAY + 10 * DAY).isoformat()))
+    async with served(line) as api, visiting(api) as client:
+        page = (await client.get("/en/cases/c-p1?patient=p1")).text
+
+    drawn = page[page.index("<svg") : page.index("</svg>")]
+    assert "legal limit" in page
+    assert "· answer" in drawn
+    assert "legal limit" not in drawn
+
+
 async def test_somebody_without_a_case_is_found_and_their_page_says_what_happened(line: Line) -> None:
     met = [
         received(f"w{n}", topic="rare", department=d).of("w-1", "default").on(MONDAY + n * DAY)
