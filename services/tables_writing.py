@@ -44,15 +44,11 @@ async def write(
     if changes.acts:
         await connection.copy_records_to_table("alert_act", schema_name=schema, columns=ACT, records=changes.acts)
         await connection.execute("select pg_notify('parcours_outbox', '')")
+    await copy_packed(connection, schema, TIMELINE, changes)
     await write_facts(connection, schema, changes.facts)
     await _correct_timeline(connection, schema, changes)
-    for table, rows in (
-        (PATIENT, changes.patients),
-        (CASE, changes.cases),
-        (CLAIM, changes.claims),
-        (FINDING, changes.findings),
-        (CONTACT, changes.contacts),
-    ):
+    for table, rows in _rows(changes):
+        await copy_packed(connection, schema, table, changes)
         if keyed or table is FINDING:
             await _put_rows(connection, schema, table, rows, doubting=doubting)
         else:
@@ -63,6 +59,39 @@ async def write(
         raised_at="coalesce(excluded.raised_at, announced.raised_at)",
     )  # fmt: skip
     await write_outbox(connection, changes.outbox)
+
+
+def _rows(changes: Changes) -> tuple[tuple[Table, Rows], ...]:
+    return (
+        (PATIENT, changes.patients),
+        (CASE, changes.cases),
+        (CLAIM, changes.claims),
+        (FINDING, changes.findings),
+        (CONTACT, changes.contacts),
+    )
+
+
+def pack(changes: Changes) -> None:
+    """What is new becomes what COPY takes, while the processor still has it at hand: rows and what they are made of can be let go.
+
+    Raises asyncpg.DataError for what no column can hold.
+    """
+    _pack(changes, TIMELINE, changes.facts)
+    for table, rows in _rows(changes):
+        _pack(changes, table, rows.new)
+
+
+def _pack(changes: Changes, table: Table, rows: list[Row]) -> None:
+    if rows:
+        changes.packed.setdefault(table.name, []).append(_encoded(table, rows))
+        rows.clear()
+
+
+def _encoded(table: Table, rows: Sequence[Row]) -> bytes:
+    try:
+        return encoded(rows, table.kinds)
+    except (ValueError, OverflowError) as wrong:
+        raise asyncpg.DataError(f"{table.name}: {wrong}") from wrong
 
 
 async def _put_rows(
@@ -136,11 +165,23 @@ async def _copy(connection: Connection, into: str, table: Table, rows: Sequence[
 
 async def _payload(table: Table, rows: Sequence[Row]) -> AsyncIterator[bytes]:
     yield HEAD
-    try:
-        for start in range(0, len(rows), AT_ONCE):
-            yield encoded(rows[start : start + AT_ONCE], table.kinds)
-    except (ValueError, OverflowError) as wrong:
-        raise asyncpg.DataError(f"{table.name}: {wrong}") from wrong
+    for start in range(0, len(rows), AT_ONCE):
+        yield _encoded(table, rows[start : start + AT_ONCE])
+    yield TAIL
+
+
+async def copy_packed(connection: Connection, schema: str, table: Table, changes: Changes) -> None:
+    """New rows of a table, as they were packed."""
+    if found := changes.packed.get(table.name):
+        await connection.copy_to_table(
+            table.name, schema_name=schema, columns=table.columns, source=_whole(found), format="binary"
+        )
+
+
+async def _whole(packed: Sequence[bytes]) -> AsyncIterator[bytes]:
+    yield HEAD
+    for some in packed:
+        yield some
     yield TAIL
 
 

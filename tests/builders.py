@@ -17,6 +17,8 @@ from projections.patient import check
 from projections.policy import Policy, policy
 from projections.rows import Log, Row, result
 from services import tables_writing
+from services.projector.changes import Changes
+from services.tables_shapes import TIMELINE, Table
 
 MONDAY = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
@@ -213,11 +215,18 @@ def unfoldable(monkeypatch: pytest.MonkeyPatch, case: str | None = None) -> None
 
 def refusing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """From here on Postgres keeps no row of the facts of these ids."""
-    honest = tables_writing.write_facts
+    honest, honest_of_packed = tables_writing.write_facts, tables_writing.copy_packed
+    fields = [len(name.encode()).to_bytes(4) + name.encode() for name in names]
 
     async def write_facts(connection: Any, schema: str, facts: Sequence[tuple[Any, ...]]) -> None:
         if any(row[4] in names for row in facts):
             raise asyncpg.DataError("no such row")
         await honest(connection, schema, facts)
 
+    async def copy_packed(connection: Any, schema: str, table: Table, changes: Changes) -> None:
+        if table is TIMELINE and any(field in some for field in fields for some in changes.packed.get(table.name, [])):
+            raise asyncpg.DataError("no such row")
+        await honest_of_packed(connection, schema, table, changes)
+
     monkeypatch.setattr(tables_writing, "write_facts", write_facts)
+    monkeypatch.setattr(tables_writing, "copy_packed", copy_packed)

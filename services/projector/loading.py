@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -10,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from events.catalogue import decoded
 from events.envelope import partition_key
+from projections.announcing import Announced, Shown
 from projections.known import grown
 from projections.patient import PatientFile
 from services import tables_people
@@ -54,6 +57,21 @@ class Breath:
         if self.is_due:
             await asyncio.sleep(0)
             self._since = time.perf_counter()
+
+
+@dataclass(slots=True)
+class Told:
+    """What the tables say of some persons: their timelines, what they were erased of, what was found of them and said. `is_fresh`: they
+    hold nobody of these partitions. `overdue`: who is to be folded anew.
+    """
+
+    is_fresh: bool
+    stored: Mapping[Person, Sequence[tuple[bytes, bool]]]
+    buried: Mapping[Person, datetime]
+    erased: Mapping[Person, dict[bytes, datetime]]
+    seen: Mapping[Person, dict[str, Shown]]
+    overdue: AbstractSet[Person]
+    said: Mapping[Person, dict[str, Announced]]
 
 
 class Loading:
@@ -104,8 +122,10 @@ class Loading:
         del person
         return None
 
-    async def _load(self, connection: Connection, work: Work, persons: Mapping[Person, int]) -> None:
-        """Have the files of these persons in the work's hands."""
+    async def _load(
+        self, connection: Connection, work: Work, persons: Mapping[Person, int], told: Told | None = None
+    ) -> None:
+        """Have the files of these persons in the work's hands: `told` is what the tables say of them, if they were asked already."""
         started = time.perf_counter()
         missing = []
         for person in persons:
@@ -115,12 +135,16 @@ class Loading:
             else:
                 work.held[person] = held
         if missing:
-            await self._read(connection, work, persons, missing)
+            found = await self._ask(connection, persons, missing) if told is None else told
+            breath = Breath()
+            for person in missing:
+                work.held[person] = self._held(person, persons[person], found)
+                if breath.is_due:
+                    await breath.taken()
         self.spent.load += time.perf_counter() - started
 
-    async def _read(
-        self, connection: Connection, work: Work, persons: Mapping[Person, int], missing: Sequence[Person]
-    ) -> None:
+    async def _ask(self, connection: Connection, persons: Mapping[Person, int], missing: Sequence[Person]) -> Told:
+        """What the tables say of those who are `missing` in memory."""
         fresh = self._is_fresh(persons.values())
         stored = {} if fresh else await tables.timelines(connection, self._schema, missing)
         known = list(stored)
@@ -129,20 +153,20 @@ class Loading:
         marks = [self.ahead[persons[person]].watermark for person in known]
         stale = await tables.overdue(connection, self._schema, known, marks) if known else set()
         said = {} if fresh else await tables.said(connection, missing)
-        breath = Breath()
-        for person in missing:
-            held = self._loaded(person, persons[person], stored.get(person, ()), buried.get(person))
-            held.seen, held.said = seen.get(person, {}), said.get(person, {})
-            held.erased = digests.get(person, {})
-            held.stored.is_nobody = fresh
-            if person not in stale:
-                held.settle()
-            if person in stored:
-                file = held.file
-                names = set(file.cases), set(file.claims), set(file.contacts), set(held.seen)
-                held.stored = Stored(True, not file.touched.anew, *names)  # noqa: FBT003
-            work.held[person] = held
-            await breath.taken()
+        return Told(fresh, stored, buried, digests, seen, stale, said)
+
+    def _held(self, person: Person, number: int, told: Told) -> Held:
+        held = self._loaded(person, number, told.stored.get(person, ()), told.buried.get(person))
+        held.seen, held.said = told.seen.get(person, {}), told.said.get(person, {})
+        held.erased = told.erased.get(person, {})
+        held.stored.is_nobody = told.is_fresh
+        if person not in told.overdue:
+            held.settle()
+        if person in told.stored:
+            file = held.file
+            names = set(file.cases), set(file.claims), set(file.contacts), set(held.seen)
+            held.stored = Stored(True, not file.touched.anew, *names)  # noqa: FBT003
+        return held
 
     def _is_fresh(self, numbers: Iterable[int]) -> bool:
         """Whether the tables hold nobody of these partitions, of which they have nothing: but for what was erased elsewhere."""

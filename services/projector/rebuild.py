@@ -34,7 +34,7 @@ from services.tables import (
     generations,
 )
 
-AT_ONCE = 16_000
+AT_ONCE = 4_000
 ROOM = 1.3
 """How much room new tables need, as a multiple of the old ones."""
 STILL = 5.0

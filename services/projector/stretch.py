@@ -15,7 +15,7 @@ import structlog
 from services import tables_people, tables_writing
 from services.collector import keep_all, tidy
 from services.projector.batch import Projecting, RowsRefused
-from services.projector.changes import Person
+from services.projector.changes import Changes, Person
 from services.projector.gathered import Gathered, in_parts, named
 from services.projector.held import Held, Memory
 from services.projector.loading import BreakerOpened, Breath
@@ -26,8 +26,13 @@ from services.projector.writing import Records
 from services.tables import NOT_KEPT, Connection, Generation, Pool
 from services.tables_projector import FenceLost, Position
 
-PART = 4_000
-WAITING = 4
+PART = 16_000
+"""How many records are written at once."""
+ASKED = 4_000
+"""Of the people of how many the tables are asked at once."""
+AT_HAND = 250
+"""How many are read, folded and made into rows before the next are looked at: what they become stays in the processor's caches."""
+WAITING = 2
 """How many parts of a stretch may wait to be written."""
 IN_MEMORY, MOST_BYTES = 100_000, 100_000_000
 """How many gathered records, or bytes of them, are in memory; the others wait on disk."""
@@ -354,28 +359,21 @@ class Stretching(Projecting):
     async def _fold_parts(
         self, connection: Connection, one: UnderWay, renamed: Mapping[Person, str], until: datetime | None, last: Work, step: Step
     ) -> list[Raw]:  # fmt: skip
-        """Some people after others, who are folded while the rows of those before them are written: nobody is in two parts.
-        Back come the records that are about somebody else than their keys say.
+        """Some people after others, who are folded while the rows of those before them are written: nobody is in two parts, nor at hand
+        twice. Back come the records that are about somebody else than their keys say.
         """
-        number, some = one.number, one.some
         strays, writing = list[Raw](), deque[asyncio.Task[None]]()
         try:
             async with self._pool.acquire() as reading:
-                for part in in_parts(some.shared_out(renamed), PART):
+                for part in in_parts(one.some.shared_out(renamed), PART):
                     work = self._lived()
-                    strays += await self._read_part(work, number, part, renamed)
-                    await self._fold_theirs(reading, work, renamed, {number: until})
-                    await self._make_rows(work)
-                    if self._speaks:
-                        self._keep_long(one, work)
-                    self._pass_on(work, last, one.later)
+                    for asked in in_parts(part, ASKED):
+                        strays += await self._fold_asked(reading, one, asked, renamed, until, last, work.changes)
                     self.measures.note_parked(work.changes.parked)
                     while len(writing) >= WAITING:
                         await writing.popleft()
                     after = writing[-1] if writing else None
                     writing.append(asyncio.create_task(self._finish_after(after, connection, work)))
-                    self.spent.facts += work.facts
-                    one.facts += work.facts
                     step(sum([len(listed) for _, listed in part]))
             one.is_folded.set()
             if writing:
@@ -387,10 +385,37 @@ class Stretching(Projecting):
             raise
         return strays
 
+    async def _fold_asked(
+        self, reading: Connection, one: UnderWay, asked: Part, renamed: Mapping[Person, str], until: datetime | None, last: Work,
+        changes: Changes,
+    ) -> list[Raw]:  # fmt: skip
+        """Some people from their records to what is copied into the tables, a few at a time: all that this takes is let go at once."""
+        strays, number = list[Raw](), one.number
+        persons = dict.fromkeys([person for person, _ in asked], number)
+        told = await self._ask(reading, persons, list(persons))
+        for few in in_parts(asked, AT_HAND):
+            work = self._lived()
+            work.changes = changes
+            strays += await self._read_part(work, number, few, renamed)
+            await self._fold_theirs(reading, work, renamed, {number: until}, told)
+            await self._make_rows(work)
+            if self._speaks:
+                self._keep_long(one, work)
+            self._pass_on(work, last, one.later)
+            self._pack(work)
+            self.spent.facts += work.facts
+            one.facts += work.facts
+        return strays
+
     async def _finish_after(self, writing: asyncio.Task[None] | None, connection: Connection, work: Work) -> None:
         if writing is not None:
             await writing
         await self._finish(connection, work)
+
+    def _pack(self, work: Work) -> None:
+        started = time.perf_counter()
+        tables_writing.pack(work.changes)
+        self.spent.rows += time.perf_counter() - started
 
     def _keep_long(self, one: UnderWay, work: Work) -> None:
         """Keep long files of a part, up to half of what may be held: two stretches may be under way."""

@@ -19,7 +19,7 @@ from services.log import Record
 from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
 from services.projector.held import Held
-from services.projector.loading import Breath
+from services.projector.loading import Breath, Told
 from services.projector.records import Batch, digest_of, refused_by_tables
 from services.projector.sharing import Sharing
 from services.projector.work import Work
@@ -164,10 +164,11 @@ class Writing(Sharing):
         await self._fold_theirs(connection, work, renamed, until)
 
     async def _fold_theirs(
-        self, connection: Connection, work: Work, renamed: Mapping[Person, str], until: Mapping[int, datetime | None]
-    ) -> None:
+        self, connection: Connection, work: Work, renamed: Mapping[Person, str], until: Mapping[int, datetime | None],
+        told: Told | None = None,
+    ) -> None:  # fmt: skip
         """Everybody's facts, read and shared out, into their files; then time up to where their partitions stand."""
-        await self._load(connection, work, work.ours)
+        await self._load(connection, work, work.ours, told)
         if merged := sorted({(tenant, person) for (tenant, _), person in renamed.items()} & work.ours.keys()):
             await self._recall_erased(connection, work, merged)
         started, breath = time.perf_counter(), Breath()

@@ -91,6 +91,8 @@ async def test_a_rebuild_finds_whose_a_record_is_whatever_its_key_says(
     await line.project(random)
     monkeypatch.setattr(filling, "SEGMENT", segment)
     monkeypatch.setattr(stretch, "PART", part)
+    monkeypatch.setattr(stretch, "ASKED", max(1, part // 2))
+    monkeypatch.setattr(stretch, "AT_HAND", max(1, part // 4))
     monkeypatch.setattr(making, "AT_ONCE", 5)
 
     assert (await verdict(line)).is_same

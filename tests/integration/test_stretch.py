@@ -58,6 +58,8 @@ async def test_by_stretches_the_tables_are_the_fold(
     line: Line, monkeypatch: pytest.MonkeyPatch, seed: int, size: int, part: int
 ) -> None:
     monkeypatch.setattr(stretch, "PART", part)
+    monkeypatch.setattr(stretch, "ASKED", max(1, part // 2))
+    monkeypatch.setattr(stretch, "AT_HAND", max(1, part // 4))
     log = log_of(Random(seed), 200)
     await line.publish(log)
     await by_stretches(line, size)
