@@ -1,10 +1,14 @@
 """Generations of the read tables as Postgres has them: how far they have read, the switch, and what differs. DESIGN section 5."""
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from services.projector.changes import Person
-from services.tables import BEYOND, Connection, Generation, sql
+from services.tables import BEYOND, Connection, Generation, Pool, sql
+
+AT_ONCE = 2
 
 
 async def partitions(connection: Connection, schema: str = "parcours") -> int:
@@ -18,26 +22,44 @@ async def reached(connection: Connection, schema: str = "parcours") -> dict[int,
     return {row["partition"]: row["next_offset"] for row in rows}
 
 
-async def build_indexes(connection: Connection, made: Generation, script: str = "generation_indexes") -> None:
+async def build_indexes(pool: Pool, made: Generation, script: str = "generation_indexes") -> None:
     """The secondary indexes, however long they take."""
-    await connection.execute("set lock_timeout = 0")
-    try:
-        statements = sql(script, made.schema).split(";")  # one by one: each table is locked while its own are made
-        for statement in filter(str.strip, statements):
-            await connection.execute(statement, timeout=None)
-    finally:
-        await connection.execute("set lock_timeout = '2s'")
+    await _all(pool, sql(script, made.schema))
 
 
-async def look_after(connection: Connection, made: Generation) -> None:
+async def look_after(pool: Pool, made: Generation) -> None:
     """Tables that were filled are vacuumed and analysed from now on, as any."""
-    await connection.execute(sql("generation_filled", made.schema))
+    await _all(pool, sql("generation_filled", made.schema))
 
 
-async def build_keys(connection: Connection, made: Generation) -> None:
+async def build_keys(pool: Pool, made: Generation) -> None:
     """By what rows are written and persons read back; nothing where it is there already."""
-    if not await has_keys(connection, made):
-        await build_indexes(connection, made, "generation_keys")
+    async with pool.acquire() as connection:
+        if await has_keys(connection, made):
+            return
+    await build_indexes(pool, made, "generation_keys")
+
+
+async def _all(pool: Pool, script: str) -> None:
+    """Statements that do not need each other, `AT_ONCE` at a time: one leaves a processor idle now and then."""
+    left = deque(filter(str.strip, script.split(";")))
+
+    async def some() -> None:
+        async with pool.acquire() as connection:
+            await connection.execute("set lock_timeout = 0")
+            try:
+                while left:
+                    await connection.execute(left.popleft(), timeout=None)
+            finally:
+                await connection.execute("set lock_timeout = '2s'")
+
+    under_way = [asyncio.create_task(some()) for _ in range(AT_ONCE)]
+    try:
+        await asyncio.gather(*under_way)
+    finally:
+        for one in under_way:
+            one.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def has_keys(connection: Connection, made: Generation) -> bool:

@@ -6,4 +6,9 @@ alter table {schema}.contact reset (autovacuum_enabled);
 alter table {schema}.claim reset (autovacuum_enabled);
 alter table {schema}.finding reset (autovacuum_enabled);
 -- Those who read them next are not to guess what is in them until somebody comes by.
-analyze {schema}.timeline, {schema}.patient, {schema}.case_path, {schema}.contact, {schema}.claim, {schema}.finding;
+analyze {schema}.timeline;
+analyze {schema}.case_path;
+analyze {schema}.contact;
+analyze {schema}.claim;
+analyze {schema}.finding;
+analyze {schema}.patient;

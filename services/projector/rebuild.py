@@ -126,9 +126,8 @@ async def read_beyond(kafka: str, topic: str, connection: Connection) -> list[in
 
 async def index(one: Rebuilding, made: Generation) -> None:
     """The secondary indexes, once everything is in: built at once they cost a fraction."""
-    async with one.pool.acquire() as connection:
-        await saved.build_indexes(connection, made)
-        await saved.look_after(connection, made)
+    await saved.build_indexes(one.pool, made)
+    await saved.look_after(one.pool, made)
 
 
 def projecting(one: Rebuilding, generation: Generation, partitions: int) -> Filling:
@@ -150,8 +149,7 @@ async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]
     if left:
         await _read(one, work, left)
     if not is_part:
-        async with one.pool.acquire() as connection:
-            await saved.build_keys(connection, generation)
+        await saved.build_keys(one.pool, generation)
         await work.take(until)
         if left := {number: end for number, end in left.items() if work.positions[number].next_offset < end}:
             await _read(one, work, left)
@@ -208,7 +206,7 @@ async def rebuild(one: Rebuilding, policy: Policy | None, *, resume: bool = Fals
     await _fill_parts(one, made, until, processes)
     async with one.pool.acquire() as connection:
         at = await saved.reached(connection, made.schema)
-        await saved.build_keys(connection, made)
+    await saved.build_keys(one.pool, made)
     if any(end > at[number] for number, end in until.items()):  # Postgres refused a row there: its people are read back
         await _fill_parts(one, made, until, processes)
     await index(one, made)

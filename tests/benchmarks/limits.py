@@ -28,13 +28,13 @@ async def same_rows(line: Line, made: Generation, people: int, *, live: bool) ->
             for name in SAID:
                 await connection.execute(f"create table {aside.schema}.{name} (like parcours.{name} including all)")
                 rows[f"{aside.schema}.{name}"] = await _rows(connection, f"parcours.{name}")
-            await _index(connection, aside)
+            await _index(line, aside)
         started = time.perf_counter()
         for into, source in rows.items():
             schema, _, name = into.partition(".")
             await connection.copy_to_table(name, schema_name=schema, source=source, format="binary")
         if not live:
-            await _index(connection, aside)
+            await _index(line, aside)
         seconds = time.perf_counter() - started
         await saved.remove(connection, aside.id)
         return float(facts / seconds)
@@ -49,6 +49,6 @@ async def _rows(connection: Connection, table: str) -> BytesIO:
     return found
 
 
-async def _index(connection: Connection, aside: Generation) -> None:
-    await saved.build_keys(connection, aside)
-    await saved.build_indexes(connection, aside)
+async def _index(line: Line, aside: Generation) -> None:
+    await saved.build_keys(line.pool, aside)
+    await saved.build_indexes(line.pool, aside)
