@@ -1,10 +1,11 @@
 -- What a rebuild adds last. `{schema}` is g and a number.
-create index if not exists case_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id);
-create index if not exists case_open_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id) where state = 'open';
+create index if not exists case_by_age on {schema}.case_path (tenant, first_sign, patient, case_id);
+create index if not exists case_open_in on {schema}.case_path (tenant, department, first_sign, patient, case_id) where state = 'open';
 create index if not exists case_open on {schema}.case_path (tenant, first_sign, patient, case_id) where state = 'open';
-create index if not exists case_open_in on {schema}.case_path (tenant, department, level, first_sign, patient, case_id) where state = 'open';
--- Most open cases have no level, and an index does not give the order of what "is null": they have one of their own.
-create index if not exists case_open_plain_in on {schema}.case_path (tenant, department, first_sign, patient, case_id) where state = 'open' and level is null;
+-- Few cases have a level; those that have none are walked by age.
+create index if not exists case_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id) where level is not null;
+create index if not exists case_open_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id) where state = 'open' and level is not null;
+create index if not exists case_open_by_level_in on {schema}.case_path (tenant, department, level, first_sign, patient, case_id) where state = 'open' and level is not null;
 create index if not exists case_by_topic on {schema}.case_path (tenant, topic, first_sign);
 create index if not exists contact_by_topic on {schema}.contact (tenant, topic, at);
 create index if not exists claim_open on {schema}.claim (tenant, ladder, t0, patient, claim_id) where not is_over;

@@ -16,6 +16,7 @@ from services.log import partition_of
 from services.projector.changes import Person
 
 REFUSED_BY_TABLES = "table"
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Record(Protocol):
@@ -52,7 +53,8 @@ class Parked:
 class Reader:
     """How records are read in this instance. `clock_rule` is off for histories (`up --no-clock`).
 
-    It remembers whose fact it read last, and where theirs belong: of a person's facts, many are often read one after another.
+    It remembers whose fact it read last, and where theirs belong: of a person's facts, many are often read one after another. And up to
+    when the facts of a record `_appended` at some time, or later, may have been recorded.
     """
 
     policy: Policy
@@ -60,6 +62,8 @@ class Reader:
     clock_rule: bool = True
     _person: Person = ("", "")
     _home: int = -1
+    _appended: int = 0
+    _latest: datetime = LONG_AGO
 
     def read(self, record: Record) -> Recorded | Parked:
         """The fact of a record, or the record parked with its reason."""
@@ -86,8 +90,10 @@ class Reader:
             raise Refused(
                 "(record)", f"lies in partition {record.partition}, not in that of tenant|subject", "wrong_partition"
             )
-        if self.clock_rule and fact.recorded_at > appended_at(record) + FORESIGHT:
-            raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
+        if self.clock_rule and (fact.recorded_at > self._latest or record.timestamp < self._appended):
+            self._latest, self._appended = appended_at(record) + FORESIGHT, record.timestamp
+            if fact.recorded_at > self._latest:
+                raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
         check(fact, self.policy)
         return fact
 

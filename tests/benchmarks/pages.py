@@ -77,8 +77,8 @@ LOAD = (
         from generate_series(1, {cases}) n, generate_series(1, {facts}) i) made
     """,
 )
-DROP = ("patient_key", "patient_due", "patient_set_aside", "case_key", "contact_key", "claim_key", "timeline_by_patient", "case_by_level", "case_open_by_level",
-        "case_open", "case_open_in", "case_by_topic", "contact_by_topic", "claim_open", "claim_due", "finding_by_case", "finding_open_since",
+DROP = ("patient_key", "patient_due", "patient_set_aside", "case_key", "contact_key", "claim_key", "timeline_by_patient", "case_by_age", "case_by_level",
+        "case_open_by_level", "case_open_by_level_in", "case_open", "case_open_in", "case_by_topic", "contact_by_topic", "claim_open", "claim_due", "finding_by_case", "finding_open_since",
         "case_by_id", "claim_by_ladder", "claim_by_id")  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from events.times import instant
 from projections.policy import Policy
 from services.projector import gathered
 from services.projector.gathered import Gathered, stated_time
-from services.projector.records import Reader
+from services.projector.records import Parked, Reader
 from tests.builders import DAY, HOUR, MONDAY, lines, tick, worked
 
 READER = Reader(Policy(), 1, clock_rule=False)
@@ -140,3 +140,14 @@ def test_it_is_full_by_records_or_by_bytes() -> None:
     by_count.add([One(1, b"{}")])
     assert by_count.is_full
     assert (by_count.end, by_count.records) == (2, 2)
+
+
+def test_no_fact_was_recorded_more_than_five_minutes_after_the_log_took_it_whatever_was_read_before() -> None:
+    random, reader = Random(5), Reader(Policy(), 1)
+    for n in range(2_000):
+        appended = HOUR + timedelta(milliseconds=random.randrange(0, 3_600_000))
+        late = random.choice((-3_600, 0, 299, 300, 301, 3_600))
+        fact = worked("A").named(f"f{n}").on(MONDAY).recorded_at(MONDAY + appended + timedelta(seconds=late))
+        one = reader.read(One(n, lines(fact)[0], timestamp=round((MONDAY + appended).timestamp() * 1000)))
+
+        assert (one.code if isinstance(one, Parked) else "") == ("future" if late > 300 else "")
