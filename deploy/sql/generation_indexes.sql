@@ -2,7 +2,7 @@
 create index if not exists case_by_age on {schema}.case_path (tenant, first_sign, patient, case_id);
 create index if not exists case_open_in on {schema}.case_path (tenant, department, first_sign, patient, case_id) where state = 'open';
 create index if not exists case_open on {schema}.case_path (tenant, first_sign, patient, case_id) where state = 'open';
--- Few cases have a level; those that have none are walked by age.
+-- Few cases have a level, and those that have none are walked by age.
 create index if not exists case_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id) where level is not null;
 create index if not exists case_open_by_level on {schema}.case_path (tenant, level, first_sign, patient, case_id) where state = 'open' and level is not null;
 create index if not exists case_open_by_level_in on {schema}.case_path (tenant, department, level, first_sign, patient, case_id) where state = 'open' and level is not null;
