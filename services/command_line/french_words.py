@@ -98,6 +98,7 @@ WORDS = {
     ),
     "Column of the department.": "Colonne du service.",
     "Column of the activity.": "Colonne de l'activité.",
+    "Column of the time at which the case was closed.": "Colonne de la date de clôture du dossier.",
     "Column of who did it.": "Colonne de qui l'a fait.",
     "A cell with this value is empty.": "Une cellule qui contient cette valeur est vide.",
     "Zone of times without one, as in Europe/Paris.": "Fuseau des dates qui n'en ont pas, par exemple Europe/Paris.",

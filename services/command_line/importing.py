@@ -54,6 +54,9 @@ def import_files(
     department: Annotated[str | None, typer.Option("--department", help="Column of the department.")] = None,
     activity: Annotated[str | None, typer.Option("--activity", help="Column of the activity.")] = None,
     actor: Annotated[str | None, typer.Option("--actor", help="Column of who did it.")] = None,
+    closing: Annotated[
+        str | None, typer.Option("--closing", help="Column of the time at which the case was closed.")
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A cell with this value is empty.")] = None,
     zone: Annotated[str | None, typer.Option("--zone", help="Zone of times without one, as in Europe/Paris.")] = None,
     kind: Annotated[str | None, typer.Option("--format", help="xes, csv or jsonl (default: detected).")] = None,
@@ -87,6 +90,7 @@ def import_files(
         "department": department,
         "activity": activity,
         "actor": actor,
+        "closing": closing,
         "zone": zone,
     }
     try:

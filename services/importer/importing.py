@@ -75,12 +75,20 @@ class Instant:
         return digest if times == 1 else f"{digest}-{times}"
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A claim that was registered and whose answer no row has said yet."""
+@dataclass(slots=True)
+class Story:
+    """What the rows of a case have said so far: when its claim was registered, of whom, and answered; until when something was done on it,
+    when a column says that it was closed, and when what was done closed it. `unread`: what stood where a time was to be, and was told.
+    """
 
-    at: datetime
-    subject: str
+    instant: Instant | None = None
+    done_until: datetime | None = None
+    registered_at: datetime | None = None
+    subject: str = ""
+    answered_at: datetime | None = None
+    closed_at: datetime | None = None
+    ended_at: datetime | None = None
+    unread: set[tuple[str, str]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -102,8 +110,8 @@ class Importing:
 
     def facts(self) -> Iterator[tuple[datetime, bytes]]:
         """Every fact with its time, in file order."""
-        last: dict[str, Instant] = {}
-        claims: dict[str, Registered | None] = {}
+        stories: dict[str, Story] = {}
+        never_done = set(self.chosen.closing_activities)
         for row in rows(self.source):
             self.report.rows += 1
             if not row.fits:
@@ -111,19 +119,25 @@ class Importing:
             case = self._cell(row, self.chosen.case).strip()
             if not self._usable_case(case, row):
                 continue
-            yield from self._claim(row, case, claims)
+            story = stories.get(case)
+            if story is None:
+                story = stories[case] = Story()
+            yield from self._claim(row, case, story)
+            yield from self._closing(row, case, story)
             said = joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock))
             try:
                 at = self._happened(said)
             except ValueError as wrong:
                 self.report.refuse(wrong.args[0], row.number, said)
                 continue
-            instant = last.get(case)
-            if instant is None or instant.at != at:
-                if instant is not None and at < instant.at:
+            if story.instant is None or story.instant.at != at:
+                if story.instant is not None and at < story.instant.at:
                     self.report.warn(words.BACKWARDS, words.row_of_case(row.number, case))
-                instant = last[case] = Instant(at)
-            yield at, self._act(row, case, instant)
+                story.instant = Instant(at)
+            yield from self._done(row, case, story, story.instant)
+            never_done.discard(self._cell(row, self.chosen.activity).strip())
+        for activity in sorted(never_done):
+            self.report.warn(words.never_done(activity), self.source.path.name)
 
     def _happened(self, text: str) -> datetime:
         """When something happened. Raises `ValueError` for what is no time, and for one to come: the log would park it, and the clock
@@ -175,36 +189,75 @@ class Importing:
     def _subject(self, row: Row, case: str) -> str:
         return self._value(row, self.chosen.patient) or case
 
-    def _claim(self, row: Row, case: str, claims: dict[str, Registered | None]) -> Iterator[tuple[datetime, bytes]]:
-        """What a row says of its case's claim: registered by the first row that says when, answered by the first from there on. `claims`:
-        those that wait for their answer; None of whom nothing more is to be said.
+    def _done(self, row: Row, case: str, story: Story, instant: Instant) -> Iterator[tuple[datetime, bytes]]:
+        """What was done on a case; where that closes it, its closing, unless something was done later; what is done on one that was so
+        closed opens it again.
         """
+        at, subject = instant.at, self._subject(row, case)
+        if story.ended_at is not None and at > story.ended_at:
+            story.ended_at = None
+            yield at, self._fact("case.reopened", subject, instant, {"case": case, "actor": {"kind": "human"}})
+        yield at, self._act(row, case, instant)
+        story.done_until = at if story.done_until is None else max(at, story.done_until)
+        if self._cell(row, self.chosen.activity).strip() in self.chosen.closing_activities and at == story.done_until:
+            story.ended_at = at
+            yield at, self._closed(case, story, subject, instant)
+
+    def _closing(self, row: Row, case: str, story: Story) -> Iterator[tuple[datetime, bytes]]:
+        """When a row says that its case was closed: whatever was done on it afterwards."""
+        said = self._value(row, self.chosen.closing)
+        if said is None:
+            return
+        try:
+            at = self._happened(said)
+            if (end := self.times.latest(said)) <= self.now:
+                at = end
+        except ValueError:
+            self._warn_once(words.NO_CLOSING, case, story, said)
+            return
+        if at != story.closed_at:
+            story.closed_at = at
+            yield at, self._closed(case, story, self._subject(row, case), Instant(at))
+
+    def _closed(self, case: str, story: Story, subject: str, instant: Instant) -> bytes:
+        is_answered = story.answered_at is not None and story.answered_at <= instant.at
+        reason = self.chosen.closing_reason or ("answered" if is_answered else "other")
+        return self._fact("case.closed", subject, instant, {"case": case, "reason": reason, "actor": {"kind": "human"}})
+
+    def _claim(self, row: Row, case: str, story: Story) -> Iterator[tuple[datetime, bytes]]:
+        """What a row says of its case's claim: registered by the first row that says when, answered by the first from there on."""
         claim = self.chosen.claim
         if claim is None:
             return
-        if case not in claims and (registered := self._value(row, claim.registered_at)) is not None:
+        if story.registered_at is None and (registered := self._value(row, claim.registered_at)) is not None:
             try:
                 at = self._happened(registered)
             except ValueError:
-                self.report.warn(words.NO_CLAIM, words.case_said(case, registered))
-                claims[case] = None
+                self._warn_once(words.NO_CLAIM, case, story, registered)
                 return
-            subject = self._subject(row, case)
-            claims[case] = Registered(at, subject)
-            yield at, self._fact("claim.registered", subject, Instant(at), self._registration(row, case, claim))
-        waiting, answered = claims.get(case), self._value(row, claim.answered_at)
-        if waiting is None or answered is None:
+            story.registered_at, story.subject = at, self._subject(row, case)
+            yield at, self._fact("claim.registered", story.subject, Instant(at), self._registration(row, case, claim))
+        answered = self._value(row, claim.answered_at)
+        if story.registered_at is None or story.answered_at is not None or answered is None:
             return
-        claims[case] = None
         try:
             until = self._happened(answered)
+            if until < story.registered_at <= self.times.latest(answered):  # answered on the day it was registered
+                until = story.registered_at
         except ValueError:
-            self.report.warn(words.NO_ANSWER, words.case_said(case, answered))
+            self._warn_once(words.NO_ANSWER, case, story, answered)
             return
-        if until < waiting.at:
+        story.answered_at = until
+        if until < story.registered_at:
             self.report.warn(words.EARLY_ANSWER, words.case(case))
         data = {"claim": case, "actor": {"kind": "human"}}
-        yield until, self._fact("claim.answered", waiting.subject, Instant(until), data)
+        yield until, self._fact("claim.answered", story.subject, Instant(until), data)
+
+    def _warn_once(self, what: str, case: str, story: Story, said: str) -> None:
+        """What cannot be read, wherever the rows of a case say it again."""
+        if (what, said) not in story.unread:
+            story.unread.add((what, said))
+            self.report.warn(what, words.case_said(case, said))
 
     def _registration(self, row: Row, case: str, claim: ClaimMap) -> dict[str, Any]:
         data: dict[str, Any] = {"claim": case, "kind": claim.kind, "case": case, "actor": {"kind": "human"}}

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -101,11 +101,26 @@ KNOWN = {
     ),
     "activity": ("concept:name", "activity", "event", "activité", "action", "event type"),
     "actor": ("org:resource", "resource", "actor", "agent", "user"),
+    "closing": (
+        "closed on",
+        "closed at",
+        "date closed",
+        "closed date",
+        "closing date",
+        "closure date",
+        "date of closure",
+        "date de clôture",
+        "date clôture",
+        "clôturé le",
+        "clos le",
+        "date de fermeture",
+        "fermé le",
+    ),
 }
 
 FRENCH = {
     "case": "dossier", "patient": "patient", "time": "date", "clock": "heure", "department": "service", "activity": "action",
-    "actor": "agent",
+    "actor": "agent", "closing": "clôture",
 }  # fmt: skip
 MOST_NAMED = 8
 
@@ -128,7 +143,9 @@ class ClaimMap(BaseModel):
 
 
 class Map(BaseModel):
-    """Columns by what they mean; absent ones are looked for under their usual names."""
+    """Columns by what they mean; absent ones are looked for under their usual names. `closing_activities`: what is done where a case is
+    closed, as the rows say it; `closing_reason`: why; absent, `answered` where its claim was by then, else `other`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -139,6 +156,9 @@ class Map(BaseModel):
     department: str | None = None
     activity: str | None = None
     actor: str | None = None
+    closing: str | None = None
+    closing_activities: tuple[str, ...] = ()
+    closing_reason: Literal["answered", "withdrawn", "abandoned", "other"] | None = None
     ignore: tuple[str, ...] = ()
     zone: str | None = None
     claim: ClaimMap | None = None
@@ -178,6 +198,8 @@ def _said(key: str, wrong: ErrorDetails) -> Both:
             return Both(f"{key} is one of {expected}", f"{key} est l'un de {expected}")
         case "string_type":
             return Both(f"{key} has to be a text", f"{key} doit être un texte")
+        case "tuple_type":
+            return Both(f"{key} has to be a list", f"{key} doit être une liste")
     return Both(f"{key}: {wrong['msg']}", f"{key} : {wrong['msg']}")
 
 
@@ -231,7 +253,7 @@ def settled(chosen: Map, columns: Sequence[str], path: Path, *, is_sample: bool 
     if found["clock"] == found["time"]:  # Date and Time; or one column that is both
         found["time"] = chosen.time or by_name.get("date", found["time"])
         found["clock"] = None if found["clock"] == found["time"] else found["clock"]
-    for meaning in ("case", "time"):
+    for meaning in ("case", "time", "activity") if chosen.closing_activities else ("case", "time"):
         if found[meaning] is None:
             there = ", ".join(columns)
             raise BadFile(

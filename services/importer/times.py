@@ -84,6 +84,13 @@ class TimeReader:
             raise ValueError(words.outside(FIRST_YEAR, LAST_YEAR))
         return found.astimezone(UTC)
 
+    def latest(self, text: str) -> datetime:
+        """The last instant that a cell may mean: the end of a day of which it says no time. Raises ValueError with the reason."""
+        at = self.read(text)
+        if not _is_day(_halved(text)[0]):
+            return at
+        return at.astimezone(self.zone or UTC).replace(hour=23, minute=59, second=59).astimezone(UTC)
+
     def moment(self, text: str) -> str:
         """A deadline's cell as a fact states it: an instant, or the bare day where no time of day stands, of which a deadline is the
         end. Raises ValueError with the reason.

@@ -52,6 +52,10 @@ EARLY_ANSWER = Both(
     "the answer lies before the claim: it is none",
     "la réponse précède la réclamation : ce n'en est pas une",
 )
+NO_CLOSING = Both(
+    "not closed: the time of it cannot be read, or lies in the future",
+    "pas de clôture : sa date est illisible, ou à venir",
+)
 NO_DEADLINE = Both("no deadline of its own: it cannot be read", "pas d'échéance propre : elle est illisible")
 NO_DEPARTMENT = Both(
     "no column is the department, so nobody can be found sent from one to another: say --department NAME",
@@ -83,6 +87,14 @@ def literally(department: str) -> Both:
     return Both(
         f"the department is literally {department} (say --ignore {department} if it means none)",
         f"le service s'appelle {department} à la lettre (indiquez --ignore {department} si cela veut dire aucun)",
+    )
+
+
+def never_done(activity: str) -> Both:
+    """An activity that was to close cases."""
+    return Both(
+        f"no row has the activity {activity!r}, which the map says closes a case",
+        f"aucune ligne n'a l'activité {activity!r}, dont le plan dit qu'elle clôt un dossier",
     )
 
 

@@ -3,6 +3,7 @@
 import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from projections.policy import Policy
 from services.command_line.import_plans import Plan, plan, warn_of_days
 from services.command_line.importing import tell
+from services.importer import words
 from services.importer.mapping import BadMap, ClaimMap, Map, read_map
 from services.publishing import BadFile
 from tests.builders import fold_lines, lines, worked
@@ -503,3 +505,74 @@ def test_a_month_can_be_a_word_in_either_language(tmp_path: Path, text: str, at:
     assert [fact["time"] for fact in facts] == ([] if at is None else [at])
     assert found.report.examples == ({} if at else {"not a time": text})
     assert found.report.is_mostly_unusable is (at is None)
+
+
+def closings(facts: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return [
+        (one["data"]["case"], one["time"], one["data"].get("reason", "reopened"))
+        for one in facts
+        if one["type"] in ("parcours.case.closed.v1", "parcours.case.reopened.v1")
+    ]
+
+
+def test_a_case_is_closed_when_a_column_says_so_a_day_at_its_end_and_as_answered_where_it_was(tmp_path: Path) -> None:
+    chosen = {"zone": "Europe/Paris", "claim": ClaimMap(registered_at="reçu le", answered_at="répondu le")}
+    text = (
+        "dossier;ipp;reçu le;service;répondu le;clos le\nc1;p1;02/03/2026 09:12;A;05/03/2026;06/03/2026\nc1;p1;07/03/2026 09:12;A;05/03/2026;06/03/2026\n"
+        "c2;p2;02/03/2026 09:12;A;;06/03/2026 16:30\nc3;p3;02/03/2026 09:12;A;09/03/2026;06/03/2026\nc4;p4;02/03/2026 09:12;A;;bientôt\n"
+        "c4;p4;03/03/2026 09:12;A;;bientôt\nc5;p5;02/03/2026 09:12;A;;\n"
+    )
+    found, facts = planned(brought(tmp_path, "registre.csv", text), **chosen)
+
+    assert closings(facts) == [
+        ("c1", "2026-03-06T22:59:59Z", "answered"), ("c2", "2026-03-06T15:30:00Z", "other"), ("c3", "2026-03-06T22:59:59Z", "other"),
+    ]  # fmt: skip
+    assert found.report.warnings[words.NO_CLOSING] == ["case c4: bientôt"]
+    states = {
+        case["case"]: case["state"] for case in fold_lines([orjson.dumps(one) for one in facts], Policy())["cases"]
+    }
+    assert states == {"c1": "closed", "c2": "closed", "c3": "closed", "c4": "open", "c5": "open"}
+
+
+def test_what_is_done_can_close_a_case_and_what_is_done_later_opens_it_again(tmp_path: Path) -> None:
+    day = "2026-03-0{}T09:00:00Z"
+    rows = [
+        ("c1", "Closed", 3),
+        ("c1", "read", 2),
+        ("c1", "read", 4),
+        ("c1", "Closed", 5),
+        ("c2", "read", 4),
+        ("c2", "Closed", 3),
+    ]
+    text = HEAD + "".join(f"{case},{what},A,{day.format(n)}\n" for case, what, n in rows)
+    found, facts = planned(
+        brought(tmp_path, "log.csv", text), closing_activities=("Closed", "Clôture"), closing_reason="abandoned"
+    )
+
+    assert closings(facts) == [
+        ("c1", day.format(3), "abandoned"), ("c1", day.format(4), "reopened"), ("c1", day.format(5), "abandoned"),
+    ]  # fmt: skip
+    assert [what for what in found.report.warnings if "'Clôture'" in what]
+    told = fold_lines([orjson.dumps(one) for one in facts], Policy())["cases"]
+    assert {case["case"]: case["state"] for case in told} == {"c1": "closed", "c2": "open"}
+    with pytest.raises(BadFile, match="which column is the activity"):
+        planned(brought(tmp_path, "bare.csv", "case,time\nc1,2026-03-02\n"), closing_activities=("Closed",))
+
+
+def test_an_answer_of_the_day_a_complaint_came_in_is_one_and_one_that_cannot_be_read_hides_no_later_one(
+    tmp_path: Path,
+) -> None:
+    chosen = ClaimMap(registered_at="received", answered_at="answered")
+    text = (
+        "case,time,received,answered\nc1,2026-03-02 09:12,2026-03-02 09:12,2026-03-02\nc2,2026-03-02 09:12,2026-03-02 09:12,2026-03-01\n"
+        "c3,2026-03-02 09:12,?,\nc3,2026-03-03 09:12,2026-03-02 09:12,soon\nc3,2026-03-04 09:12,2026-03-02 09:12,2026-03-05\n"
+    )
+    found, facts = planned(brought(tmp_path, "register.csv", text), claim=chosen)
+
+    answered = [one["time"] for one in facts if one["type"] == "parcours.claim.answered.v1"]
+    assert answered == ["2026-03-02T09:12:00Z", "2026-03-01T00:00:00Z", "2026-03-05T00:00:00Z"]
+    assert found.report.warnings[words.EARLY_ANSWER] == ["case c2"]
+    assert (found.report.warnings[words.NO_CLAIM], found.report.warnings[words.NO_ANSWER]) == (
+        ["case c3: ?"],
+        ["case c3: soon"],
+    )
