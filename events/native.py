@@ -21,7 +21,10 @@ LEFT = frozenset({"__init__.py", "policy.py"})  # pydantic reads its models' ann
 def sources() -> list[Path]:
     """The modules that are compiled: how a fact is read, every fold, and what a projector does with them in memory."""
     folds = [path for path in (ROOT / "projections").glob("*.py") if path.name not in LEFT]
-    facts = [ROOT / "events" / f"{name}.py" for name in ("catalogue", "envelope", "identity", "times", "upcasts")]
+    facts = [
+        ROOT / "events" / f"{name}.py"
+        for name in ("catalogue", "envelope", "identity", "partitions", "times", "upcasts")
+    ]
     work = [
         ROOT / "services" / "projector" / f"{name}.py"
         for name in ("changed_rows", "changes", "encoding", "gathered", "held", "records", "spilled", "work")

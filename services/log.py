@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
 from events.envelope import CONTENT_TYPE
@@ -47,12 +45,6 @@ class Outgoing:
     partition: int | None = None
     headers: tuple[tuple[str, bytes | None], ...] = HEADERS
     timestamp: int | None = None  # only where the log `keeps_times` that it is given
-
-
-@lru_cache(maxsize=200_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition Kafka's default partitioner (Java and aiokafka) gives a key."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 async def end_offsets(servers: str, topic: str) -> dict[int, int]:

@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from services.log import MAX_RECORD, LogUnavailable, Outgoing, Written, partition_of
+from events.partitions import partition_of
+from services.log import MAX_RECORD, LogUnavailable, Outgoing, Written
 from services.log_access import access
 
 OVERHEAD: Final = 1024

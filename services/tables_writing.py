@@ -18,6 +18,8 @@ LOST = (
 )  # fmt: skip
 FEW = 50
 AT_ONCE = 1_000
+A_PIECE = 64_000
+"""How many bytes are handed to the connection at once."""
 
 
 def upsert(schema: str, table: str, columns: Sequence[str], keys: int, source: str, **otherwise: str) -> str:
@@ -180,9 +182,14 @@ async def copy_packed(connection: Connection, schema: str, table: Table, changes
 
 async def _whole(packed: Sequence[bytes]) -> AsyncIterator[bytes]:
     yield HEAD
-    for some in packed:
-        yield some
-    yield TAIL
+    some, size = list[bytes](), 0
+    for one in packed:
+        some.append(one)
+        size += len(one)
+        if size >= A_PIECE:
+            yield b"".join(some)
+            some, size = [], 0
+    yield b"".join([*some, TAIL])
 
 
 async def _put(connection: Connection, schema: str, table: Table, rows: Sequence[Row], **otherwise: str) -> None:

@@ -7,10 +7,11 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from events.partitions import partition_of
 from projections.policy import Policy
 from projections.rows import Row
 from services import publishing, reading
-from services.log import Outgoing, Record, partition_of
+from services.log import Outgoing, Record
 from services.log_topics import ensure_topics
 from services.log_writing import LogWriter
 from services.projector.held import Memory

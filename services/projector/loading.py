@@ -12,12 +12,12 @@ from prometheus_client import CollectorRegistry
 
 from events.catalogue import decoded
 from events.envelope import partition_key
+from events.partitions import partition_of
 from projections.announcing import Announced, Shown
 from projections.known import grown
 from projections.patient import PatientFile
 from services import tables_people
 from services import tables_projector as tables
-from services.log import partition_of
 from services.projector.changes import Person, Stored
 from services.projector.held import Held, Memory
 from services.projector.measures import Measures, Spent
@@ -160,7 +160,7 @@ class Loading:
         held.seen, held.said = told.seen.get(person, {}), told.said.get(person, {})
         held.erased = told.erased.get(person, {})
         held.stored.is_nobody = told.is_fresh
-        if person not in told.overdue:
+        if not told.is_fresh and person not in told.overdue:
             held.settle()
         if person in told.stored:
             file = held.file

@@ -14,10 +14,11 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from events.envelope import partition_key
+from events.partitions import partition_of
 from projections.policy import Policy
 from services import tables_generations as saved
 from services import tables_projector as tables
-from services.log import MAX_RECORD, end_offsets, first_offsets, full_batch, partition_of
+from services.log import MAX_RECORD, end_offsets, first_offsets, full_batch
 from services.log_access import access
 from services.projector.filling import SEGMENT, Batches, Filling
 from services.projector.held import Memory

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from events.catalogue import TICK, decoded
 from events.envelope import FORESIGHT, Recorded, Refused, parsed, partition_key
+from events.partitions import partition_of
 from projections.jurisdictions import UnknownJurisdiction
 from projections.known import corrects
 from projections.patient import check
 from projections.policy import Policy
-from services.log import partition_of
 from services.projector.changes import Person
+from services.projector.spilled import Raw
 
 REFUSED_BY_TABLES = "table"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -78,6 +79,13 @@ class Reader:
         except RecursionError:
             return parked(record, "json", "(record)", "is nested too deeply")
         return fact
+
+    def each(self, records: Sequence[Raw]) -> list[tuple[Raw, Recorded | Parked]]:
+        """Some records, each with its fact or parked."""
+        read = list[tuple[Raw, Recorded | Parked]]()
+        for record in records:
+            read.append((record, self.read(record)))
+        return read
 
     def _fact(self, record: Record) -> Recorded:
         if record.value is None:

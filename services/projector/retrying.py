@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from events.envelope import Recorded, partition_key
-from services.log import partition_of
+from events.partitions import partition_of
 from services.projector.records import REFUSED_BY_TABLES, Reader
 from services.tables import Connection, NoGeneration, active_generation
 

@@ -366,7 +366,7 @@ class Stretching(Projecting):
         try:
             async with self._pool.acquire() as reading:
                 for part in in_parts(one.some.shared_out(renamed), PART):
-                    work = self._lived()
+                    work, size = self._lived(), sum([len(listed) for _, listed in part])
                     for asked in in_parts(part, ASKED):
                         strays += await self._fold_asked(reading, one, asked, renamed, until, last, work.changes)
                     self.measures.note_parked(work.changes.parked)
@@ -374,7 +374,7 @@ class Stretching(Projecting):
                         await writing.popleft()
                     after = writing[-1] if writing else None
                     writing.append(asyncio.create_task(self._finish_after(after, connection, work)))
-                    step(sum([len(listed) for _, listed in part]))
+                    step(size)
             one.is_folded.set()
             if writing:
                 await writing[-1]
@@ -451,7 +451,8 @@ class Stretching(Projecting):
         for person, listed in part:
             if breath.is_due:
                 await breath.taken()
-            read = [(raw, self._reader.read(raw)) for raw in listed]
+            read = self._reader.each(listed)
+            listed.clear()  # while the processor has them at hand
             strays += work.take(number, person, read, renamed, self._home)
         self.spent.decode += time.perf_counter() - started
         return strays

@@ -11,8 +11,9 @@ import asyncpg
 import pytest
 from aiokafka import TopicPartition
 
+from events.partitions import partition_of
 from services import tables_projector
-from services.log import Record, partition_of
+from services.log import Record
 from services.projector import owning, stretch
 from services.projector import projector as projecting
 from services.projector.batch import Flight, RowsRefused

@@ -12,10 +12,11 @@ import pytest
 from deploy.embedded.postgres_server import room_for_wal
 from events.catalogue import TICK
 from events.envelope import Recorded, partition_key
+from events.partitions import partition_of
 from projections.policy import policy
 from services import tables_generations as saved
 from services import tables_people, tables_projector, tables_writing
-from services.log import Outgoing, Record, partition_of
+from services.log import Outgoing, Record
 from services.projector import comparing, filling, stretch
 from services.projector import rebuild as making
 from services.projector.batch import Projecting

@@ -9,12 +9,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
+from events.partitions import partition_of
 from projections.policy import Policy
 from services import tables_projector as tables
 from services import tables_system
 from services.health import health_app, tables_health
 from services.intake.app import app
-from services.log import partition_of
 from services.log_writing import LogWriter
 from services.projector import retrying
 from services.projector.loading import BreakerOpened

@@ -8,10 +8,11 @@ import pytest
 
 from events.catalogue import decoded
 from events.identity import alert_id, bared
+from events.partitions import partition_of
 from projections.patient import PatientFile
 from projections.policy import policy
 from services import tables_alerts, tables_writing
-from services.log import Outgoing, partition_of
+from services.log import Outgoing
 from services.projector import retrying, sharing
 from services.projector.changes import Changes
 from services.servers import Servers

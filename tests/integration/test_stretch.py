@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from events.partitions import partition_of
 from services import tables_writing
-from services.log import Outgoing, Record, end_offsets, partition_of
+from services.log import Outgoing, Record, end_offsets
 from services.projector import app as projecting
 from services.projector import retrying, stretch, turns
 from services.projector.batch import RowsRefused
