@@ -62,12 +62,9 @@ SETTINGS: dict[str, str] = {
     "log_checkpoints": "off",
     "logging_collector": "off",
     "password_encryption": "scram-sha-256",
+    "max_wal_size": "2GB",  # docs/decisions/0012: written again, its segments are memory that is there already
     "scram_iterations": "256",  # against guessing of weak passwords; ours has 256 bits, and every new connection pays for it
 }
-
-LEAST_WAL, MOST_WAL = 2, 8
-"""In GB, `max_wal_size`: pages changed since a checkpoint are not written whole into the WAL again, so checkpoints are to be rare."""
-SHARE_OF_DISK = 8
 
 
 @dataclass
@@ -136,7 +133,6 @@ def _launch(folder: Path, home: "Home", port: int, password: str) -> PostgresSer
     home.give(socket_folder)
     settings = SETTINGS | {
         "unix_socket_directories": str(socket_folder) if _socket_fits(socket_folder) else "",
-        "max_wal_size": f"{room_for_wal(home.place)}GB",
     }
     command = [str(home.programs / "bin" / "postgres"), "-D", str(home.data), "-p", str(port)]
     command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -151,11 +147,6 @@ def _launch(folder: Path, home: "Home", port: int, password: str) -> PostgresSer
     process = _process(folder, home, child.pid, child)
     process.wait_ready(lambda: _postmaster(home.data) == (child.pid, "ready"), READY_WITHIN)
     return PostgresServer(folder, home.data, port, password, process, taken_over=False, notices=home.notices)
-
-
-def room_for_wal(place: Path) -> int:
-    """So many GB of WAL at most as the disk of `place` has room for."""
-    return min(MOST_WAL, max(LEAST_WAL, shutil.disk_usage(place).free // 10**9 // SHARE_OF_DISK))
 
 
 # -------------------------------------------------------------------------------------------- where, and as whom, it runs
