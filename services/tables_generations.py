@@ -1,6 +1,7 @@
 """Generations of the read tables as Postgres has them: how far they have read, the switch, and what differs. DESIGN section 5."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from services.projector.changes import Person
 from services.tables import BEYOND, Connection, Generation, Pool, sql
 
 AT_ONCE = 2
+INDEX = re.compile(r"index if not exists (\w+)")
 
 
 async def partitions(connection: Connection, schema: str = "parcours") -> int:
@@ -64,7 +66,10 @@ async def _all(pool: Pool, script: str) -> None:
 
 async def has_keys(connection: Connection, made: Generation) -> bool:
     """Whether rows can be changed, and persons read back, without a look at everybody's."""
-    return await connection.fetchval("select to_regclass($1)", f"{made.schema}.timeline_by_patient") is not None
+    names = [f"{made.schema}.{name}" for name in INDEX.findall(sql("generation_keys", made.schema))]
+    return bool(
+        await connection.fetchval("select bool_and(to_regclass(name) is not null) from unnest($1::text[]) name", names)
+    )
 
 
 async def partitions_with_people(connection: Connection, made: Generation) -> set[int]:

@@ -434,6 +434,21 @@ async def test_nobody_vacuums_tables_while_they_are_filled_and_everybody_afterwa
     assert await not_vacuumed(line, made.schema) == set()
 
 
+@pytest.mark.parametrize(
+    "key", ["patient_key", "case_key", "contact_key", "claim_key", "finding_by_case", "timeline_by_patient"]
+)
+async def test_a_rebuild_that_was_killed_among_its_keys_makes_those_that_are_missing(line: Line, key: str) -> None:
+    await line.publish(busy())
+    made = await making.rebuild(rebuilding(line), line.policy)
+    async with line.pool.acquire() as connection:
+        await connection.execute(f"drop index {made.schema}.{key}")
+        assert not await saved.has_keys(connection, made)
+        await saved.build_keys(line.pool, made)
+        assert await saved.has_keys(connection, made)
+
+    assert await line.fetch("select 1 from pg_indexes where schemaname = $1 and indexname = $2", made.schema, key)
+
+
 async def test_the_embedded_server_writes_no_index_into_its_wal_and_keeps_no_more_of_it_than_it_may(line: Line) -> None:
     settings = await line.fetch("select current_setting('wal_level') as level, current_setting('max_wal_size') as most")
     assert settings == [{"level": "minimal", "most": "2GB"}]
