@@ -17,6 +17,8 @@ ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:(?:[ T]|, )(\d{1,2}):(\d\d)(?::(\d\d))?)?")
 HALF = re.compile(r"(.*:\d\d)\s?([AaPp])\.?[Mm]\.?")
 
+HOURS = re.compile(r"(.*\d)(?:[ T]|, | à )(\d{1,2}) ?[hH] ?(\d\d)?")
+"""A day in numbers with a time of day as it is said in French: 21/09/2026 7h05, 21/09/2026 à 07h."""
 WEEKDAY, YEAR = r"(?:[^\W\d_]+\.?,? )?", r"(?P<year>\d{4})"
 DAY, MONTH = r"(?P<day>\d{1,2})(?:st|nd|rd|th|er)?", r"(?P<month>[^\W\d_]{3,})\.?"
 TIME = r"(?:(?:[ T]|, | at | à )(?P<hour>\d{1,2})[:h](?P<rest>\d\d(?::\d\d)?))?"
@@ -104,6 +106,8 @@ class TimeReader:
 def _halved(text: str) -> tuple[str, str]:
     """A time without its AM or PM, its month a number, and which half of the day it says: a, p, or nothing."""
     text = text.strip()
+    if (said := HOURS.fullmatch(text)) is not None:
+        text = f"{said[1]} {int(said[2]):02}:{said[3] or '00'}"
     match = HALF.fullmatch(text)
     return (_numbered(text), "") if match is None else (_numbered(match[1]), match[2].lower())
 

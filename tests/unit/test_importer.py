@@ -496,10 +496,11 @@ def test_days_that_are_counted_elsewhere_than_in_the_file_are_warned_of(
         ("03-Aug-2026 09:00", "2026-08-03T09:00:00Z"), ("3 août 2026", "2026-08-03T00:00:00Z"),
         ("1er janvier 2026 à 9h05", "2026-01-01T09:05:00Z"), ("Monday, Aug 3, 2026 9:00 PM", "2026-08-03T21:00:00Z"),
         ("12 fév. 2026", "2026-02-12T00:00:00Z"), ("12-Sept-2026", "2026-09-12T00:00:00Z"), ("3 Juill. 2026", "2026-07-03T00:00:00Z"),
-        ("31 juin 2026", None), ("3 jui 2026", None),
+        ("31 juin 2026", None), ("3 jui 2026", None), ("21/09/2026 07h05", "2026-09-21T07:05:00Z"), ("21/09/2026 à 7h", "2026-09-21T07:00:00Z"),
+        ("2026-09-21, 7 h 05", "2026-09-21T07:05:00Z"), ("2026-09-21 7 h05", "2026-09-21T07:05:00Z"), ("21/09/2026 25h00", None),
     ],
 )  # fmt: skip
-def test_a_month_can_be_a_word_in_either_language(tmp_path: Path, text: str, at: str | None) -> None:
+def test_a_time_can_be_in_words_in_either_language(tmp_path: Path, text: str, at: str | None) -> None:
     found, facts = planned(brought(tmp_path, "log.csv", f'case,time\nc1,"{text}"\n'))
 
     assert [fact["time"] for fact in facts] == ([] if at is None else [at])
