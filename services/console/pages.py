@@ -166,7 +166,7 @@ def marks_of(file: PatientFile, name: str, view: View, known: set[str] | None = 
             continue
         here = where(fact)[0] or _stood(case, fact.occurred_at)
         kind = "redirect" if "redirected" in fact.type else "claim" if ".claim." in fact.type else "contact"
-        if fact.type == "parcours.case.worked.v1":
+        if ".case." in fact.type:
             kind = "act"
         later = known is not None and fact.name not in known
         marks.append(
@@ -265,7 +265,9 @@ def story(file: PatientFile, name: str, view: View) -> list[str]:
     if not told:
         path = file.cases[name].path
         n, way = len(path.visits), " → ".join(path.departments) or "–"
-        told.append(view.pick((f"{n} visits: {way}", f"{n} passages : {way}")))
+        told.append(
+            view.pick((f"{n} visit{'' if n == 1 else 's'}: {way}", f"{n} passage{'s' if n > 1 else ''} : {way}"))
+        )
     return told
 
 

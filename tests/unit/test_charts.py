@@ -5,7 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from projections.patient import PatientFile
+from projections.policy import Policy
 from services.console.charts import Dot, Mark, Stay, ageing, lanes, legend
+from services.console.pages import View, marks_of, story
+from tests.builders import MONDAY, facts_of, said, worked
 
 
 def test_lines_that_coincide_are_named_side_by_side() -> None:
@@ -38,3 +42,17 @@ def test_the_legend_names_what_is_drawn_and_no_more() -> None:
     )
 
     assert re.findall(r"</svg> (\w+)</li>", said) == ["contact", "visit", "back"]
+
+
+def test_what_a_department_does_is_no_contact_and_one_visit_is_one() -> None:
+    file = PatientFile("default", "p1", Policy())
+    for fact in facts_of(
+        said("contact.received", contact="k1", channel="phone", case="c1"), worked("A", case="c1"),
+        said("case.closed", case="c1", reason="other"),
+    ):  # fmt: skip
+        file.apply(fact)
+    view = View("fr", UTC, MONDAY)
+
+    assert [mark.kind for mark in marks_of(file, "c1", view)] == ["contact", "act", "act"]
+    assert story(file, "c1", view) == ["1 passage : A"]
+    assert story(file, "c1", View("en", UTC, MONDAY)) == ["1 visit: A"]
