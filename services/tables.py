@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -66,10 +66,11 @@ class Generation:
         return f"g{self.id}"
 
 
-def sql(name: str, schema: str | None = None) -> str:
-    """A script of deploy/sql, for a schema of ours (g and a number, never a user's word)."""
+def sql(name: str, schema: str | None = None, partition: int | None = None) -> str:
+    """A script of deploy/sql, for a schema of ours (g and a number, never a user's word), and for one partition."""
     text = (resources.files("deploy") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
-    return text if schema is None else text.replace("{schema}", schema)
+    text = text if schema is None else text.replace("{schema}", schema)
+    return text if partition is None else text.replace("{partition}", f"{partition:d}")
 
 
 def still_wanted() -> None:
@@ -87,7 +88,7 @@ def code_version() -> str:
         root = Path(str(resources.files(package)))
         for path in sorted([*root.rglob("*.py"), *root.rglob("*.toml")]):
             digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    for name in ("generation", "generation_keys", "generation_indexes"):
+    for name in ("generation", "generation_partition", "generation_keys", "generation_indexes"):
         digest.update(sql(name).encode())
     return digest.hexdigest()[:16]
 
@@ -135,7 +136,9 @@ async def _prepare(connection: Connection) -> None:
 async def _prepare_to_give_way(connection: Connection) -> None:
     """Where the server is on this machine and ours to tell, its process for this connection runs behind the others."""
     await _prepare(connection)
-    row = await connection.fetchrow("select pg_backend_pid() as pid, inet_server_addr() <<= '127.0.0.0/8' as here")
+    row = await connection.fetchrow(
+        "select pg_backend_pid() as pid, coalesce(inet_server_addr() <<= '127.0.0.0/8', true) as here"
+    )
     if row is not None and row["here"]:
         with suppress(psutil.Error):
             process = psutil.Process(row["pid"])
@@ -204,12 +207,20 @@ async def create_generation(
             [(topic, number) for number in range(partitions)],
         )
         if active:
+            await make_partitions(connection, made.schema, range(partitions))
             await connection.execute(sql("generation_keys", made.schema))
             await connection.execute(sql("generation_indexes", made.schema))
             await connection.execute(sql("views", made.schema))
         else:
             await connection.execute(sql("generation_filling", made.schema))
     return made
+
+
+async def make_partitions(connection: Connection, schema: str, numbers: Iterable[int]) -> None:
+    """The timeline's tables of these partitions, which have none yet."""
+    scripts = ("generation_partition", "generation_partition_attached")
+    if made := "".join([sql(script, schema, number) for number in numbers for script in scripts]):
+        await connection.execute(made)
 
 
 async def ensure_generation(connection: Connection, chosen: Policy | None, topic: str, partitions: int) -> Generation:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.projector.changes import Person
-from services.tables import BEYOND, Connection, Generation, Pool, sql
+from services.tables import BEYOND, Connection, Generation, Pool, make_partitions, sql
 
 AT_ONCE = 2
 INDEX = re.compile(r"index if not exists (\w+)")
@@ -39,7 +39,40 @@ async def build_keys(pool: Pool, made: Generation) -> None:
     async with pool.acquire() as connection:
         if await has_keys(connection, made):
             return
+        if await _is_parted(connection, made):
+            await make_partitions(connection, made.schema, await _without_timeline(connection, made))
     await build_indexes(pool, made, "generation_keys")
+
+
+async def new_timeline(connection: Connection, made: Generation, number: int) -> str:
+    """A table for the facts of a partition that has none: nobody sees it before this transaction ends. Where the generation was made
+    before there were such tables, or this one is there already, the timeline.
+    """
+    if await _is_parted(connection, made) and number in await _without_timeline(connection, made):
+        await connection.execute(sql("generation_partition", made.schema, number))
+        return f"timeline_{number}"
+    return "timeline"
+
+
+async def attach_timeline(connection: Connection, made: Generation, number: int) -> None:
+    """A partition's new table becomes a part of the timeline: until this transaction ends, no other one does."""
+    await connection.execute(sql("generation_partition_attached", made.schema, number))
+
+
+async def _is_parted(connection: Connection, made: Generation) -> bool:
+    return bool(
+        await connection.fetchval(
+            "select relkind = 'p' from pg_class where oid = to_regclass($1)", f"{made.schema}.timeline"
+        )
+    )
+
+
+async def _without_timeline(connection: Connection, made: Generation) -> list[int]:
+    rows = await connection.fetch(
+        f"select partition from {made.schema}.checkpoint where to_regclass($1 || partition) is null order by partition",
+        f"{made.schema}.timeline_",
+    )
+    return [row["partition"] for row in rows]
 
 
 async def _all(pool: Pool, script: str) -> None:

@@ -129,13 +129,14 @@ statistics are old, as they are while somebody catches up.
 
 
 async def timelines(
-    connection: Connection, schema: str, persons: Sequence[Person]
+    connection: Connection, schema: str, persons: Mapping[Person, int]
 ) -> dict[Person, list[tuple[bytes, bool]]]:
-    """The facts of persons (raw, and whether their identity came with two contents)."""
+    """The facts of persons (raw, and whether their identity came with two contents), who are each of a partition."""
     rows = await connection.fetch(
-        f"select w.tenant, w.patient, t.raw, t.is_conflicting from {OF_EACH} (select raw, is_conflicting from {schema}.timeline t"
-        " where t.tenant = w.tenant and t.patient = w.patient offset 0) t",
-        [tenant for tenant, _ in persons], [patient for _, patient in persons],
+        "select w.tenant, w.patient, t.raw, t.is_conflicting from unnest($1::text[], $2::text[], $3::smallint[])"
+        f" as w(tenant, patient, number) cross join lateral (select raw, is_conflicting from {schema}.timeline t"
+        " where t.partition = w.number and t.tenant = w.tenant and t.patient = w.patient offset 0) t",
+        [tenant for tenant, _ in persons], [patient for _, patient in persons], [*persons.values()],
     )  # fmt: skip
     found: dict[Person, list[tuple[bytes, bool]]] = {}
     for row in rows:

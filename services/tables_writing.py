@@ -29,9 +29,9 @@ def upsert(schema: str, table: str, columns: Sequence[str], keys: int, source: s
     return f"insert into {schema}.{table} ({names}) {source} on conflict ({', '.join(columns[:keys])}) do update set {changes}"
 
 
-def _insert(schema: str, table: Table) -> str:
+def _insert(schema: str, table: Table, into: str) -> str:
     marks = ", ".join(f"${n + 1}" for n in range(len(table.columns)))
-    return f"insert into {schema}.{table.name} ({', '.join(table.columns)}) values ({marks})"
+    return f"insert into {schema}.{into} ({', '.join(table.columns)}) values ({marks})"
 
 
 async def write(
@@ -40,14 +40,15 @@ async def write(
     """Everything a batch found, after its checkpoint was moved in the same transaction.
 
     Rows of keys that the tables do not hold are copied straight into them; with `doubting`, nothing is believed to be new. Not `keyed`:
-    the tables have no keys yet, and what may be in them is taken out before.
+    the tables have no keys yet, and what may be in them is taken out before. Facts that go to a partition's own table, made in this
+    transaction, are frozen in it.
     """
     await _forget(connection, schema, changes)
     if changes.acts:
         await connection.copy_records_to_table("alert_act", schema_name=schema, columns=ACT, records=changes.acts)
         await connection.execute("select pg_notify('parcours_outbox', '')")
     await copy_packed(connection, schema, TIMELINE, changes)
-    await write_facts(connection, schema, changes.facts)
+    await write_facts(connection, schema, changes.facts, changes.timeline)
     await _correct_timeline(connection, schema, changes)
     for table, rows in _rows(changes):
         await copy_packed(connection, schema, table, changes)
@@ -124,12 +125,12 @@ async def _replace(connection: Connection, schema: str, table: Table, rows: Rows
         await _copy(connection, f"{schema}.{table.name}", table, list(last.values()))
 
 
-async def write_facts(connection: Connection, schema: str, facts: Sequence[Row]) -> None:
+async def write_facts(connection: Connection, schema: str, facts: Sequence[Row], into: str) -> None:
     """Facts that no timeline holds yet."""
     if len(facts) > FEW:
-        await _copy(connection, f"{schema}.timeline", TIMELINE, facts)
+        await _copy(connection, f"{schema}.{into}", TIMELINE, facts)
     elif facts:
-        await connection.executemany(_insert(schema, TIMELINE), facts)
+        await connection.executemany(_insert(schema, TIMELINE, into), facts)
 
 
 async def _forget(connection: Connection, schema: str, changes: Changes) -> None:
@@ -175,8 +176,14 @@ async def _payload(table: Table, rows: Sequence[Row]) -> AsyncIterator[bytes]:
 async def copy_packed(connection: Connection, schema: str, table: Table, changes: Changes) -> None:
     """New rows of a table, as they were packed."""
     if found := changes.packed.get(table.name):
+        into = changes.timeline if table is TIMELINE else table.name
         await connection.copy_to_table(
-            table.name, schema_name=schema, columns=table.columns, source=_whole(found), format="binary"
+            into,
+            schema_name=schema,
+            columns=table.columns,
+            source=_whole(found),
+            format="binary",
+            freeze=into != table.name,
         )
 
 
@@ -215,18 +222,19 @@ async def _put(connection: Connection, schema: str, table: Table, rows: Sequence
 
 async def _correct_timeline(connection: Connection, schema: str, changes: Changes) -> None:
     """All of a kind at once: in tables that have no index yet, each by itself would cost a look at every fact."""
+    timeline = f"{schema}.{changes.timeline}"
     same = "t.tenant = w.tenant and t.patient = w.patient and t.subject = w.subject and t.source = w.source and t.id = w.id"
     if restored := {row[:5]: row for row in changes.restored}:
         await connection.execute(
-            f"delete from {schema}.timeline t"
+            f"delete from {timeline} t"
             " using unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as w(tenant, patient, subject, source, id)"
             f" where {same}",
             *map(list, zip(*restored, strict=True)),
         )
-        await write_facts(connection, schema, list(restored.values()))
+        await write_facts(connection, schema, list(restored.values()), changes.timeline)
     if changes.replaced:
         await connection.execute(
-            f"update {schema}.timeline t set type = w.type, occurred_at = w.occurred_at, recorded_at = w.recorded_at,"
+            f"update {timeline} t set type = w.type, occurred_at = w.occurred_at, recorded_at = w.recorded_at,"
             " is_known = w.is_known, raw = w.raw from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
             " $6::text[], $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::bytea[])"
             " as w(tenant, patient, subject, source, id, type, occurred_at, recorded_at, is_known, raw)"
@@ -235,7 +243,7 @@ async def _correct_timeline(connection: Connection, schema: str, changes: Change
         )
     if changes.conflicting:
         await connection.execute(
-            f"update {schema}.timeline t set is_conflicting = true"
+            f"update {timeline} t set is_conflicting = true"
             " from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as w(tenant, patient, subject, source, id)"
             f" where {same}",
             *map(list, zip(*changes.conflicting, strict=True)),

@@ -218,10 +218,10 @@ def refusing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     honest, honest_of_packed = tables_writing.write_facts, tables_writing.copy_packed
     fields = [len(name.encode()).to_bytes(4) + name.encode() for name in names]
 
-    async def write_facts(connection: Any, schema: str, facts: Sequence[tuple[Any, ...]]) -> None:
+    async def write_facts(connection: Any, schema: str, facts: Sequence[tuple[Any, ...]], into: str) -> None:
         if any(row[4] in names for row in facts):
             raise asyncpg.DataError("no such row")
-        await honest(connection, schema, facts)
+        await honest(connection, schema, facts, into)
 
     async def copy_packed(connection: Any, schema: str, table: Table, changes: Changes) -> None:
         if table is TIMELINE and any(field in some for field in fields for some in changes.packed.get(table.name, [])):

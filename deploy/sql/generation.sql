@@ -3,7 +3,8 @@
 create schema {schema};
 
 -- Every fact, by person: what people read, and what a file is folded from when it is not in memory. That each is there once is the
--- fold's doing, which knows every fact of a person (decision 0010).
+-- fold's doing, which knows every fact of a person (decision 0010). Each partition of the log has a table of its own
+-- (generation_partition); a person's facts are all in one.
 create table {schema}.timeline (
     tenant text not null,
     patient text not null,
@@ -17,7 +18,7 @@ create table {schema}.timeline (
     is_known boolean not null,
     is_conflicting boolean not null default false,
     raw bytea not null
-);
+) partition by list (partition);
 
 create table {schema}.patient (
     tenant text not null,
@@ -109,8 +110,13 @@ create table {schema}.finding (
     primary key (tenant, id)
 );
 
--- Nobody asks for a row by these: whoever analyses the tables need not read them.
-alter table {schema}.timeline alter column raw set statistics 0;
+-- Nobody asks for a row by a fact's bytes, a claim's clocks, a finding's reasons: whoever analyses the tables need not read them. Of the
+-- timeline, which is asked by its patients alone, a small sample will do.
+alter table {schema}.timeline
+    alter column tenant set statistics 10, alter column patient set statistics 10, alter column subject set statistics 10,
+    alter column source set statistics 10, alter column id set statistics 10, alter column type set statistics 10,
+    alter column occurred_at set statistics 10, alter column recorded_at set statistics 10, alter column partition set statistics 10,
+    alter column is_known set statistics 10, alter column is_conflicting set statistics 10, alter column raw set statistics 0;
 alter table {schema}.claim alter column clocks set statistics 0;
 alter table {schema}.finding alter column reasons set statistics 0;
 

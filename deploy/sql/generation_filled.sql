@@ -1,5 +1,4 @@
 -- What generation_filling put off. `{schema}` is g and a number.
-alter table {schema}.timeline reset (autovacuum_enabled);
 alter table {schema}.patient reset (autovacuum_enabled);
 alter table {schema}.case_path reset (autovacuum_enabled);
 alter table {schema}.contact reset (autovacuum_enabled);

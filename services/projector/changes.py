@@ -39,9 +39,10 @@ class Stored:
 @dataclass(slots=True)
 class Changes:
     """All a batch writes. Everything is keyed by person; rows are in the order of the columns. `packed`: new rows of a table, as COPY
-    takes them.
+    takes them. `timeline`: the table that takes the facts.
     """
 
+    timeline: str = "timeline"
     packed: dict[str, list[bytes]] = field(default_factory=dict)
     facts: list[Row] = field(default_factory=list)
     replaced: list[Row] = field(default_factory=list)

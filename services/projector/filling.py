@@ -8,9 +8,12 @@ import structlog
 from services.collector import keep_all, tidy
 from services.log import Record
 from services.projector.gathered import Gathered
+from services.projector.spilled import Raw
 from services.projector.stretch import Step, Stretching, UnderWay
-from services.tables import NOT_KEPT
-from services.tables_generations import has_keys, partitions_with_people
+from services.projector.work import Work
+from services.tables import NOT_KEPT, Connection
+from services.tables_generations import attach_timeline, has_keys, new_timeline, partitions_with_people
+from services.tables_projector import Position
 
 SEGMENT = 300_000
 SEGMENT_BYTES = 256_000_000
@@ -79,6 +82,18 @@ class Filling(Stretching):
         found.complete(self._reader)
         keep_all()
         return found if found.records else None
+
+    async def _timeline_for(self, connection: Connection, number: int) -> str:
+        """A table of its own, which is a part of the timeline from `_fold_last` on: whoever makes it one waits for who does."""
+        is_first = not self._has_keys
+        return await new_timeline(connection, self._generation, number) if is_first else "timeline"
+
+    async def _fold_last(
+        self, connection: Connection, one: UnderWay, to: dict[int, Position], strays: Sequence[Raw], last: Work
+    ) -> None:  # fmt: skip
+        if one.timeline != "timeline":
+            await attach_timeline(connection, self._generation, one.number)
+        await super()._fold_last(connection, one, to, strays, last)
 
     def _is_fresh(self, numbers: Iterable[int]) -> bool:
         return not self._has_strays and super()._is_fresh(numbers) and self._peopled.isdisjoint(numbers)

@@ -188,9 +188,9 @@ def stated_time(value: bytes) -> bytes | None:
     record; None where it cannot.
     """
     at = value.find(STATED)
-    if at < 0 or value.find(NAME) != at + 1 or value.find(NAME, at + len(STATED)) >= 0:
+    if at < 0 or value.count(NAME) != 1:
         return None
-    if b"\\" in value and b"\\u" in value:  # the name may be written in another way
+    if value.find(b"\\") >= 0 and value.find(b"\\u") >= 0:  # the name may be written in another way
         return None
     start = at + len(STATED)
     text = value[start : value.find(b'"', start)]

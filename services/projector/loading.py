@@ -146,7 +146,8 @@ class Loading:
     async def _ask(self, connection: Connection, persons: Mapping[Person, int], missing: Sequence[Person]) -> Told:
         """What the tables say of those who are `missing` in memory."""
         fresh = self._is_fresh(persons.values())
-        stored = {} if fresh else await tables.timelines(connection, self._schema, missing)
+        homes = {} if fresh else {person: persons[person] for person in missing}
+        stored = await tables.timelines(connection, self._schema, homes) if homes else {}
         known = list(stored)
         buried, digests = await tables_people.what_was_erased(connection, self._schema, missing)
         seen = await tables.shown(connection, self._schema, known) if known else {}

@@ -197,6 +197,9 @@ async def _read(one: Rebuilding, work: Filling, left: Mapping[int, int]) -> None
             await work.fill(number, partial(batches, number), step)
             consumer.pause(parts[number])
     finally:
+        await asyncio.sleep(
+            0
+        )  # a consumer that is stopped before its own task has begun raises, and leaves its connection open
         await consumer.stop()
 
 

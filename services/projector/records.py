@@ -68,8 +68,20 @@ class Reader:
 
     def read(self, record: Record) -> Recorded | Parked:
         """The fact of a record, or the record parked with its reason."""
+        return self._read(record, record.value, record.headers, record.partition, record.timestamp)
+
+    def each(self, records: Sequence[Raw]) -> list[tuple[Raw, Recorded | Parked]]:
+        """Some records, each with its fact or parked."""
+        read = list[tuple[Raw, Recorded | Parked]]()
+        for record in records:
+            read.append((record, self._read(record, record.value, record.headers, record.partition, record.timestamp)))
+        return read
+
+    def _read(
+        self, record: Record, value: bytes | None, headers: Sequence[tuple[str, bytes | None]], partition: int, timestamp: int
+    ) -> Recorded | Parked:  # fmt: skip
         try:
-            fact = self._fact(record)
+            fact = self._fact(value, headers, partition, timestamp)
         except Refused as wrong:
             return parked(record, wrong.code, wrong.field, wrong.rule)
         except UnknownJurisdiction as unknown:
@@ -80,26 +92,21 @@ class Reader:
             return parked(record, "json", "(record)", "is nested too deeply")
         return fact
 
-    def each(self, records: Sequence[Raw]) -> list[tuple[Raw, Recorded | Parked]]:
-        """Some records, each with its fact or parked."""
-        read = list[tuple[Raw, Recorded | Parked]]()
-        for record in records:
-            read.append((record, self.read(record)))
-        return read
-
-    def _fact(self, record: Record) -> Recorded:
-        if record.value is None:
+    def _fact(
+        self, value: bytes | None, headers: Sequence[tuple[str, bytes | None]], partition: int, timestamp: int
+    ) -> Recorded:  # fmt: skip
+        if value is None:
             raise Refused("(record)", "has no value", "empty")
-        for name, value in record.headers:
-            if value is None and name.lower().startswith("ce_"):
+        for name, content in headers:
+            if content is None and name.lower().startswith("ce_"):
                 raise Refused(name, "a header without a value", "header")
-        fact = decoded(record.value, tuple(record.headers))
-        if fact.type != TICK and self._home_of(fact) != record.partition:
+        fact = decoded(value, tuple(headers))
+        if fact.type != TICK and self._home_of(fact) != partition:
             raise Refused(
-                "(record)", f"lies in partition {record.partition}, not in that of tenant|subject", "wrong_partition"
+                "(record)", f"lies in partition {partition}, not in that of tenant|subject", "wrong_partition"
             )
-        if self.clock_rule and (fact.recorded_at > self._latest or record.timestamp < self._appended):
-            self._latest, self._appended = appended_at(record) + FORESIGHT, record.timestamp
+        if self.clock_rule and (fact.recorded_at > self._latest or timestamp < self._appended):
+            self._latest, self._appended = appended_at(timestamp) + FORESIGHT, timestamp
             if fact.recorded_at > self._latest:
                 raise Refused("recordedtime", "lies more than 5 minutes after the log took the record", "future")
         check(fact, self.policy)
@@ -153,9 +160,9 @@ class Batch:
             self.latest[number] = latest
 
 
-def appended_at(record: Record) -> datetime:
+def appended_at(timestamp: int) -> datetime:
     """When Kafka took the record."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=record.timestamp)
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=timestamp)
 
 
 def parked(record: Record, code: str, field: str, rule: str) -> Parked:
@@ -180,7 +187,7 @@ def parked_row(one: Parked) -> tuple[Any, ...]:
     headers = [[name, None if value is None else value.hex()] for name, value in record.headers]
     return (
         record.partition, record.offset, one.digest, one.code, one.field, one.rule, one.tenant, one.subject, record.key,
-        record.value, headers, appended_at(record),
+        record.value, headers, appended_at(record.timestamp),
     )  # fmt: skip
 
 

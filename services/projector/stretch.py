@@ -57,7 +57,7 @@ class StretchLost(RuntimeError):
 class UnderWay:
     """A stretch on its way into the tables, and the one `before` it, if there is one. `is_folded` once everybody is: then the next one
     can be. Nobody is of two partitions; what crosses them is left in the inbox, as by two projectors. `long`: files that would take
-    their time to be read back; `facts`: how many were folded.
+    their time to be read back; `facts`: how many were folded. `timeline`: the table that takes them.
     """
 
     number: int
@@ -67,6 +67,7 @@ class UnderWay:
     later: Later = field(default_factory=Later)
     long: list[Held] = field(default_factory=list)
     facts: int = 0
+    timeline: str = "timeline"
     taking: asyncio.Task[None] | None = None
 
     def set_out(self, taking: Coroutine[None, None, None]) -> None:
@@ -322,6 +323,7 @@ class Stretching(Projecting):
         assert batch is not None  # noqa: S101 - it was made with one
         await self._move(connection, self.positions, to, batch)
         await connection.execute(f"set local lock_timeout = '{PATIENCE}s'")
+        one.timeline = await self._timeline_for(connection, number)
         last.changes.parked += [parked_row(record) for record in some.parked]
         renamed = await tables_people.aliases(connection, self._schema, [named(key) for key in some.keys])
         try:
@@ -335,6 +337,11 @@ class Stretching(Projecting):
             one.later.close()
         self.spent.facts += last.facts
         one.facts += last.facts
+
+    async def _timeline_for(self, connection: Connection, number: int) -> str:
+        """The table that takes the facts of a partition until everybody of it is folded."""
+        del connection, number
+        return "timeline"
 
     async def _fold_last(
         self, connection: Connection, one: UnderWay, to: dict[int, Position], strays: Sequence[Raw], last: Work
@@ -367,6 +374,7 @@ class Stretching(Projecting):
             async with self._pool.acquire() as reading:
                 for part in in_parts(one.some.shared_out(renamed), PART):
                     work, size = self._lived(), sum([len(listed) for _, listed in part])
+                    work.changes.timeline = one.timeline
                     for asked in in_parts(part, ASKED):
                         strays += await self._fold_asked(reading, one, asked, renamed, until, last, work.changes)
                     self.measures.note_parked(work.changes.parked)

@@ -427,7 +427,7 @@ async def not_vacuumed(line: Line, schema: str) -> set[str]:
 async def test_nobody_vacuums_tables_while_they_are_filled_and_everybody_afterwards(line: Line) -> None:
     await line.publish(busy())
     made = await making.begin(rebuilding(line), line.policy, resume=False)
-    filled = {"timeline", "patient", "case_path", "contact", "claim", "finding"}
+    filled = {"patient", "case_path", "contact", "claim", "finding"}
     assert await not_vacuumed(line, made.schema) == filled
 
     await making.rebuild(rebuilding(line), None, resume=True)
@@ -447,6 +447,84 @@ async def test_a_rebuild_that_was_killed_among_its_keys_makes_those_that_are_mis
         assert await saved.has_keys(connection, made)
 
     assert await line.fetch("select 1 from pg_indexes where schemaname = $1 and indexname = $2", made.schema, key)
+
+
+async def timelines(line: Line, schema: str) -> dict[str, int]:
+    """The tables of a generation's timeline that hold something, and how many of their pages every transaction sees."""
+    rows = await line.fetch(
+        "select c.relname, c.relallvisible as pages from pg_inherits i join pg_class c on c.oid = i.inhrelid"
+        " where i.inhparent = to_regclass($1) and pg_relation_size(c.oid) > 0",
+        f"{schema}.timeline",
+    )
+    return {str(row["relname"]): int(str(row["pages"])) for row in rows}
+
+
+async def test_facts_are_frozen_in_the_table_of_their_partition_by_the_transaction_that_makes_it(line: Line) -> None:
+    await line.publish(busy() + log_of(Random(3), 80))
+    made = await making.rebuild(rebuilding(line), line.policy)
+
+    found = await timelines(line, made.schema)
+    assert set(found) == {"timeline_0", "timeline_1", "timeline_2"}
+    assert all(found.values())
+    others = await line.fetch(
+        f"select 1 from {made.schema}.timeline t join {made.schema}.patient p using (tenant, patient) where t.partition <> p.partition"
+    )
+    assert others == []
+
+
+async def test_a_partition_of_which_nothing_was_read_has_its_table_too(line: Line) -> None:
+    await line.publish(lines(worked("A").of("p1").named("first")))
+    made = await making.rebuild(rebuilding(line), line.policy)
+    assert len(await timelines(line, made.schema)) == 1
+
+    await taken_over(line, made)
+    await line.publish(busy() + log_of(Random(3), 80))
+    await line.project()
+    assert len(await timelines(line, made.schema)) == 3
+    assert (await verdict(line)).is_same
+
+
+async def test_a_rebuild_that_stopped_between_two_partitions_goes_on(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await line.publish(busy() + log_of(Random(4), 80))
+    honest = saved.attach_timeline
+
+    async def killed(connection: Connection, made: Generation, number: int) -> None:
+        await honest(connection, made, number)
+        if len(await timelines(line, made.schema)) == 1:  # one has landed
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(filling, "attach_timeline", killed)
+    with pytest.raises(RuntimeError):
+        await making.rebuild(rebuilding(line), line.policy)
+    monkeypatch.setattr(filling, "attach_timeline", honest)
+
+    made = await making.rebuild(rebuilding(line), None, resume=True)
+    assert len(await timelines(line, made.schema)) == 3
+    await taken_over(line, made)
+    assert (await verdict(line)).is_same
+
+
+async def test_back_to_a_generation_whose_timeline_is_one_table_as_it_was_once(line: Line) -> None:
+    await line.publish(busy())
+    await line.project()
+    before = line.generation
+    async with line.pool.acquire() as connection:
+        await connection.execute(
+            f"create table {before.schema}.as_it_was (like {before.schema}.timeline including defaults);"
+            f" insert into {before.schema}.as_it_was select * from {before.schema}.timeline;"
+            f" drop table {before.schema}.timeline cascade; alter table {before.schema}.as_it_was rename to timeline;"
+            f" create view parcours.timeline as select * from {before.schema}.timeline"
+        )
+    await making.rebuild(rebuilding(line), line.policy)
+    await line.publish(lines(worked("Z").of("p9").named("z"), said("patient.erased").of("p5").named("e")))
+
+    back = await comparing.rollback(rebuilding(line))
+    assert back.id == before.id
+    await taken_over(line, back)
+    assert await line.fetch(f"select 1 from {before.schema}.timeline where patient = 'p9'")
+    assert (await verdict(line)).is_same
 
 
 async def test_the_embedded_server_writes_no_index_into_its_wal_and_keeps_no_more_of_it_than_it_may(line: Line) -> None:
