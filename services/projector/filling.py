@@ -1,13 +1,14 @@
 """A partition into tables that nobody reads yet: one person after another, each from their first fact to their last. DESIGN section 5."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 
 import structlog
 
 from services.collector import keep_all, tidy
-from services.log import Record
 from services.projector.gathered import Gathered
+from services.projector.records import Record
 from services.projector.spilled import Raw
 from services.projector.stretch import Step, Stretching, UnderWay
 from services.projector.work import Work
@@ -17,7 +18,7 @@ from services.tables_projector import Position
 
 SEGMENT = 300_000
 SEGMENT_BYTES = 256_000_000
-Batches = AsyncIterator[Sequence[Record]]
+Batches = AsyncGenerator[Sequence[Record]]
 log = structlog.get_logger("parcours.projector")
 
 
@@ -57,11 +58,12 @@ class Filling(Stretching):
 
     async def _carefully(self, number: int, batches: Batches, until: int, step: Step) -> None:
         try:
-            async for batch in batches:
-                await self._by_halves({number: batch})
-                step(len(batch))
-                if self.positions[number].next_offset >= until:
-                    return
+            async with aclosing(batches):
+                async for batch in batches:
+                    await self._by_halves({number: batch})
+                    step(len(batch))
+                    if self.positions[number].next_offset >= until:
+                        return
         finally:
             self._memory.drop_partitions([number])
 
@@ -70,12 +72,13 @@ class Filling(Stretching):
         tidy()
         found = Gathered(SEGMENT, SEGMENT_BYTES)
         try:
-            async for batch in batches:
-                started = time.perf_counter()
-                found.add(batch)
-                if found.is_full:
-                    found.put_aside(self._reader)
-                self.spent.fetch += time.perf_counter() - started
+            async with aclosing(batches):
+                async for batch in batches:
+                    started = time.perf_counter()
+                    found.add(batch)
+                    if found.is_full:
+                        found.put_aside(self._reader)
+                    self.spent.fetch += time.perf_counter() - started
         except BaseException:
             found.close()
             raise

@@ -59,22 +59,24 @@ class Gathered:
 
     def add(self, records: Sequence[Record]) -> None:
         """Take in the next records."""
-        theirs = self.theirs
+        theirs, headers, is_structured = self.theirs, tuple[tuple[str, bytes | None], ...](), True
         for record in records:
-            key, value, headers = record.key, record.value, tuple(record.headers)
+            raw = record if isinstance(record, Raw) else as_raw(record)
+            key, value = raw.key, raw.value
             listed = None if key is None else theirs.get(key)
             if listed is not None:
-                raw = Raw(record.partition, record.offset, listed[0].key, value, headers, record.timestamp)
+                raw.key = listed[0].key
                 listed.append(raw)
+            elif key is not None and is_name(key):
+                theirs[key] = [raw]
             else:
-                raw = Raw(record.partition, record.offset, key, value, headers, record.timestamp)
-                if key is not None and is_name(key):
-                    theirs[key] = [raw]
-                else:
-                    self.loose.append(raw)
+                self.loose.append(raw)
             if value is not None:
                 self.size += len(value)
-            at = None if value is None or is_binary(headers) else stated_time(value)
+            if raw.headers is not headers:
+                headers = raw.headers
+                is_structured = not is_binary(headers)
+            at = stated_time(value) if value is not None and is_structured else None
             if at is None:
                 self.unsure.append(raw)
             else:
@@ -167,6 +169,11 @@ class Gathered:
     def close(self) -> None:
         """Let go of what is on disk."""
         self.spilled.close()
+
+
+def as_raw(record: Record) -> Raw:
+    """What is kept of a record."""
+    return Raw(record.partition, record.offset, record.key, record.value, tuple(record.headers), record.timestamp)
 
 
 def is_name(key: bytes) -> bool:

@@ -5,24 +5,24 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import orjson
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from events.envelope import partition_key
 from events.partitions import partition_of
 from projections.policy import Policy
 from services import tables_generations as saved
 from services import tables_projector as tables
-from services.log import MAX_RECORD, end_offsets, first_offsets, full_batch
-from services.log_access import access
+from services.log import end_offsets, first_offsets
+from services.log_reading import reading
 from services.projector.filling import SEGMENT, Batches, Filling
 from services.projector.held import Memory
 from services.projector.records import Reader
+from services.projector.spilled import Raw, raws
 from services.tables import (
     TRANSIENT,
     Connection,
@@ -35,7 +35,8 @@ from services.tables import (
     generations,
 )
 
-AT_ONCE = 4_000
+AT_ONCE = 500
+"""How many records are put together at a time, while the processor has them at hand."""
 ROOM = 1.3
 """How much room new tables need, as a multiple of the old ones."""
 STILL = 5.0
@@ -161,46 +162,27 @@ async def fill(one: Rebuilding, generation: Generation, until: Mapping[int, int]
 async def _read(one: Rebuilding, work: Filling, left: Mapping[int, int]) -> None:
     """One partition after another: each person's file is complete before their rows are made."""
     total, done = sum(end - work.positions[number].next_offset for number, end in left.items()), 0
-    parts = {number: TopicPartition(one.topic, number) for number in left}
-    consumer = AIOKafkaConsumer(
-        **access(),
-        bootstrap_servers=one.kafka,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        max_partition_fetch_bytes=MAX_RECORD,
-        fetch_max_wait_ms=20,  # at the end of one partition, the next one waits for this
-    )
 
     def step(n: int) -> None:
         nonlocal done
         done += n
         one.step(done, total)
 
-    async def batches(number: int, start: int) -> Batches:
-        consumer.seek(parts[number], start)
-        at = start
-        while at < left[number]:
-            for records in (await full_batch(consumer, AT_ONCE, parts[number])).values():
-                if wanted := [record for record in records if record.offset < left[number]]:
-                    yield wanted
-            at = await consumer.position(parts[number])
+    async with reading(one.kafka, one.topic) as whole:
 
-    await consumer.start()
-    try:
-        consumer.assign(list(parts.values()))
-        for number, part in parts.items():  # nothing is fetched that is not wanted next
-            consumer.seek(part, work.positions[number].next_offset)
-            consumer.pause(part)
-        order = list(parts)
-        for n, number in enumerate(order):
-            consumer.resume(*(parts[one] for one in order[n : n + 2]))
+        async def batches(number: int, start: int) -> Batches:
+            some = list[Raw]()
+            async with aclosing(whole.batches(number, start, left[number])) as found:
+                async for batch in found:
+                    some += raws(number, batch, start, left[number])
+                    if len(some) >= AT_ONCE:
+                        yield some
+                        some = []
+            if some:
+                yield some
+
+        for number in left:
             await work.fill(number, partial(batches, number), step)
-            consumer.pause(parts[number])
-    finally:
-        await asyncio.sleep(
-            0
-        )  # a consumer that is stopped before its own task has begun raises, and leaves its connection open
-        await consumer.stop()
 
 
 async def rebuild(one: Rebuilding, policy: Policy | None, *, resume: bool = False, processes: int = 1) -> Generation:

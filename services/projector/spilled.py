@@ -1,7 +1,7 @@
 """What is too much for memory and waits on disk: raw records of a long partition, in parts of which each fits. DESIGN section 5."""
 
 import marshal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedRandom
 from tempfile import TemporaryFile
@@ -32,6 +32,19 @@ class Raw:
         self.value = value
         self.headers = headers
         self.timestamp = timestamp
+
+
+def raws(number: int, kept: Iterable[Any], start: int, end: int) -> list[Raw]:
+    """The records of a batch of partition `number` from offset `start` on, up to before `end`. Headers that are all alike are kept once."""
+    found, said, headers = list[Raw](), list[tuple[str, bytes | None]](), tuple[tuple[str, bytes | None], ...]()
+    for record in kept:
+        offset: int = record.offset
+        if start <= offset < end:
+            theirs: list[tuple[str, bytes | None]] = record.headers
+            if theirs != said:
+                said, headers = theirs, tuple(theirs)
+            found.append(Raw(number, offset, record.key, record.value, headers, record.timestamp))
+    return found
 
 
 @dataclass(slots=True)

@@ -15,12 +15,11 @@ from projections.announcing import ToSay
 from projections.saying import alert
 from services import tables_people, tables_writing
 from services import tables_projector as tables
-from services.log import Record
 from services.projector.changed_rows import erased_row
 from services.projector.changes import Person
 from services.projector.held import Held
 from services.projector.loading import Breath, Told
-from services.projector.records import Batch, digest_of, refused_by_tables
+from services.projector.records import Batch, Record, digest_of, refused_by_tables
 from services.projector.sharing import Sharing
 from services.projector.work import Work
 from services.tables import REFUSED, Connection

@@ -1,0 +1,131 @@
+"""One partition after another from the log's beginning to its end, in the batches in which Kafka keeps it. DESIGN section 5.
+
+For whoever reads all of it: aiokafka's consumer makes an object of eleven fields of each record, which costs more than the rest of
+fetching it. Its client, its requests and its reading of batches are used here as they are (decision 0012).
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import CorruptRecordException, KafkaError, LeaderNotAvailableError, RecordTooLargeError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.memory_records import MemoryRecords
+
+from services.log import MAX_RECORD
+from services.log_access import access
+
+MOST_BYTES = 32 * 1024 * 1024
+WAIT_MS = 20
+AGAIN_AFTER = 0.2
+log = structlog.get_logger("parcours.log")
+
+
+class Kept(Protocol):
+    """What a batch holds of a record."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    @property
+    def timestamp(self) -> int: ...
+
+
+class Batch(Protocol):
+    """Some records that were written, and are kept, together."""
+
+    @property
+    def next_offset(self) -> int: ...
+    @property
+    def is_control_batch(self) -> bool: ...
+    def validate_crc(self) -> bool: ...
+    def __iter__(self) -> Iterator[Kept]: ...
+
+
+class LogReader:
+    """Reads partitions of a topic, one at a time."""
+
+    def __init__(self, client: Any, topic: str) -> None:
+        self._client = client
+        self._topic = topic
+
+    async def batches(self, number: int, start: int, end: int) -> AsyncGenerator[Batch]:
+        """The batches of a partition that hold its records from `start` on, up to before `end`; the first and the last may hold others too.
+
+        The next ones are on their way while these are looked at. What the log cannot answer now it is asked again, until it does.
+        Raises `KafkaError` where asking again is of no use: offsets that are not there, a batch whose checksum is wrong.
+        """
+        if start >= end:
+            return
+        at, asked = start, asyncio.create_task(self._fetched(number, start))
+        try:
+            while at < end:
+                found = await asked
+                following = found[-1].next_offset if found else at
+                if following < end:
+                    asked = asyncio.create_task(self._fetched(number, following))
+                for batch in found:
+                    if not batch.validate_crc():
+                        raise CorruptRecordException(
+                            f"{self._topic}, partition {number}, from {at}: the checksum of a batch is wrong"
+                        )
+                    if not batch.is_control_batch:
+                        yield batch
+                at = following
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
+    async def _fetched(self, number: int, at: int) -> list[Batch]:
+        is_told = False
+        while True:
+            try:
+                return await self._asked(number, at)
+            except KafkaError as wrong:
+                if not wrong.retriable:
+                    raise
+                if not is_told:
+                    log.warning(
+                        "the log does not answer, it is asked again", error=type(wrong).__name__, partition=number
+                    )
+                    is_told = True
+                await self._client.force_metadata_update()
+                await asyncio.sleep(AGAIN_AFTER)
+
+    async def _asked(self, number: int, at: int) -> list[Batch]:
+        leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, number))
+        if leader is None or leader == -1:
+            raise LeaderNotAvailableError
+        request = FetchRequest(WAIT_MS, 1, MOST_BYTES, 0, [(self._topic, [(number, at, MAX_RECORD)])])
+        answer = await self._client.send(leader, request)
+        ((_, (part,)),) = answer.topics
+        if part[1] != 0:
+            raise for_code(part[1])(f"{self._topic}, partition {number}, offset {at}")
+        content = MemoryRecords(part[-1])
+        if content.size_in_bytes() > 0 and not content.has_next():
+            raise RecordTooLargeError(f"{self._topic}, partition {number}, offset {at}: larger than {MAX_RECORD} bytes")
+        found = list[Any]()
+        while content.has_next():
+            found.append(content.next_batch())
+        return found
+
+
+@asynccontextmanager
+async def reading(servers: str, topic: str) -> AsyncIterator[LogReader]:
+    """A reader of a topic. Raises `KafkaError` where nobody is there."""
+    client = AIOKafkaClient(**access(), bootstrap_servers=servers)
+    try:
+        await client.bootstrap()
+        await client.set_topics([topic])
+        yield LogReader(client, topic)
+    finally:
+        await client.close()
