@@ -107,7 +107,10 @@ class LogReader:
             raise LeaderNotAvailableError
         request = FetchRequest(WAIT_MS, 1, MOST_BYTES, 0, [(self._topic, [(number, at, MAX_RECORD)])])
         answer = await self._client.send(leader, request)
-        ((_, (part,)),) = answer.topics
+        parts = [part for _, listed in answer.topics for part in listed if part[0] == number]
+        if not parts:  # an answer to nothing: the broker would not answer now
+            raise LeaderNotAvailableError
+        (part,) = parts
         if part[1] != 0:
             raise for_code(part[1])(f"{self._topic}, partition {number}, offset {at}")
         content = MemoryRecords(part[-1])
