@@ -1,6 +1,5 @@
 """demo: see it work on a hospital that never was."""
 
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +21,6 @@ from services.security import Visitor
 from services.servers import sole_owner
 from services.settings import Settings, settings
 from services.tables import connected
-from services.telemetry import configure_logs
 
 PLAYED = "demo_played"
 
@@ -38,7 +36,6 @@ def demo(home: Home = None, lang: Lang = SPOKEN) -> None:
     Example: parcours demo --lang fr
     """
     chosen(lang)
-    configure_logs(as_json=not sys.stderr.isatty())
     run(_demo(settings(home), lang))
 
 

@@ -36,7 +36,6 @@ from services.security import Role, Visitor, create_link
 from services.servers import sole_owner
 from services.settings import Settings, running, settings
 from services.tables import connected
-from services.telemetry import configure_logs
 
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", help="A policy document (JSON or TOML): what differs from the defaults.")
@@ -98,7 +97,6 @@ def up(
         flags = ["--no-clock"] * no_clock + ["--log-was-lost"] * log_was_lost
         _detach(one, port, policy_file, projectors, flags)
         return
-    configure_logs(as_json=not sys.stderr.isatty())
     run(_up(one, Options(port, not no_clock, chosen, projectors, log_was_lost)))
 
 

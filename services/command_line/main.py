@@ -1,5 +1,7 @@
 """The command `parcours`: every command, in its own module by what it is about."""
 
+import sys
+
 import typer
 
 from services.command_line import (
@@ -22,6 +24,7 @@ from services.command_line import (
 )
 from services.command_line.french import into_french, panels_into_french
 from services.command_line.showing import SPOKEN
+from services.telemetry import configure_logs
 
 app = typer.Typer(
     name="parcours",
@@ -53,7 +56,8 @@ for module in (
 
 
 def run() -> None:
-    """The entry point."""
+    """The entry point. What goes wrong on the way is said on standard error, never with what facts say."""
+    configure_logs(as_json=not sys.stderr.isatty())
     command = typer.main.get_command(app)
     if SPOKEN == "fr":
         into_french(command)

@@ -10,6 +10,7 @@ import uvloop
 from services.collector import calm_collector
 from services.projector.rebuild import Rebuilding, fill
 from services.tables import generations, open_pool
+from services.telemetry import configure_logs
 
 
 async def run(topic: str, *, clock_rule: bool) -> None:
@@ -31,6 +32,7 @@ async def run(topic: str, *, clock_rule: bool) -> None:
 
 
 if __name__ == "__main__":
+    configure_logs(as_json=not sys.stderr.isatty())  # standard output is for how far it is
     calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(sys.argv[1], clock_rule=sys.argv[2] == "clock"))
