@@ -12,7 +12,16 @@ from typing import Any, Protocol
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import CorruptRecordException, KafkaError, LeaderNotAvailableError, RecordTooLargeError, for_code
+from aiokafka.errors import (
+    CorruptRecordException,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    LeaderNotAvailableError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -22,33 +31,20 @@ from services.log_access import access
 MOST_BYTES = 32 * 1024 * 1024
 WAIT_MS = 20
 AGAIN_AFTER = 0.2
+FINAL = (OffsetOutOfRangeError, RecordTooLargeError, TopicAuthorizationFailedError, IncompatibleBrokerVersion)
+"""Answers that asking again would not change. Others pass, though aiokafka calls few of them retriable."""
 log = structlog.get_logger("parcours.log")
 
 
-class Kept(Protocol):
-    """What a batch holds of a record."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> list[tuple[str, bytes | None]]: ...
-    @property
-    def timestamp(self) -> int: ...
-
-
 class Batch(Protocol):
-    """Some records that were written, and are kept, together."""
+    """Some records that were written, and are kept, together: of each its offset, key, value, headers and timestamp."""
 
     @property
     def next_offset(self) -> int: ...
     @property
     def is_control_batch(self) -> bool: ...
     def validate_crc(self) -> bool: ...
-    def __iter__(self) -> Iterator[Kept]: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 class LogReader:
@@ -90,9 +86,9 @@ class LogReader:
         while True:
             try:
                 return await self._asked(number, at)
+            except FINAL:
+                raise
             except KafkaError as wrong:
-                if not wrong.retriable:
-                    raise
                 if not is_told:
                     log.warning(
                         "the log does not answer, it is asked again", error=type(wrong).__name__, partition=number

@@ -136,9 +136,7 @@ async def _prepare(connection: Connection) -> None:
 async def _prepare_to_give_way(connection: Connection) -> None:
     """Where the server is on this machine and ours to tell, its process for this connection runs behind the others."""
     await _prepare(connection)
-    row = await connection.fetchrow(
-        "select pg_backend_pid() as pid, coalesce(inet_server_addr() <<= '127.0.0.0/8', true) as here"
-    )
+    row = await connection.fetchrow("select pg_backend_pid() as pid, inet_server_addr() <<= '127.0.0.0/8' as here")
     if row is not None and row["here"]:
         with suppress(psutil.Error):
             process = psutil.Process(row["pid"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.projector.changes import Person
 from services.tables import BEYOND, Connection, Generation, Pool, make_partitions, sql
+from services.tables_shapes import TIMELINE
 
 AT_ONCE = 2
 INDEX = re.compile(r"index if not exists (\w+)")
@@ -39,8 +40,7 @@ async def build_keys(pool: Pool, made: Generation) -> None:
     async with pool.acquire() as connection:
         if await has_keys(connection, made):
             return
-        if await _is_parted(connection, made):
-            await make_partitions(connection, made.schema, await _without_timeline(connection, made))
+        await make_partitions(connection, made.schema, await _without_timeline(connection, made))
     await build_indexes(pool, made, "generation_keys")
 
 
@@ -48,29 +48,28 @@ async def new_timeline(connection: Connection, made: Generation, number: int) ->
     """A table for the facts of a partition that has none: nobody sees it before this transaction ends. Where the generation was made
     before there were such tables, or this one is there already, the timeline.
     """
-    if await _is_parted(connection, made) and number in await _without_timeline(connection, made):
-        await connection.execute(sql("generation_partition", made.schema, number))
-        return f"timeline_{number}"
-    return "timeline"
+    if number not in await _without_timeline(connection, made):
+        return TIMELINE.name
+    await connection.execute(sql("generation_partition", made.schema, number))
+    return f"{TIMELINE.name}_{number}"
 
 
 async def attach_timeline(connection: Connection, made: Generation, number: int) -> None:
-    """A partition's new table becomes a part of the timeline: until this transaction ends, no other one does."""
+    """A partition's new table becomes a part of the timeline: until this transaction ends, no other one does, and this one waits for
+    those before it, however long they take.
+    """
+    patience = await connection.fetchval("select current_setting('lock_timeout')")
+    await connection.execute("set local lock_timeout = 0")
     await connection.execute(sql("generation_partition_attached", made.schema, number))
-
-
-async def _is_parted(connection: Connection, made: Generation) -> bool:
-    return bool(
-        await connection.fetchval(
-            "select relkind = 'p' from pg_class where oid = to_regclass($1)", f"{made.schema}.timeline"
-        )
-    )
+    await connection.execute("select set_config('lock_timeout', $1, true)", patience)
 
 
 async def _without_timeline(connection: Connection, made: Generation) -> list[int]:
+    """The partitions whose facts have no table yet; none where the timeline is one table for all, as it was once."""
     rows = await connection.fetch(
-        f"select partition from {made.schema}.checkpoint where to_regclass($1 || partition) is null order by partition",
-        f"{made.schema}.timeline_",
+        f"select partition from {made.schema}.checkpoint where to_regclass($1 || '_' || partition) is null"
+        " and (select relkind = 'p' from pg_class where oid = to_regclass($1)) order by partition",
+        f"{made.schema}.{TIMELINE.name}",
     )
     return [row["partition"] for row in rows]
 

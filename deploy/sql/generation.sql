@@ -110,13 +110,9 @@ create table {schema}.finding (
     primary key (tenant, id)
 );
 
--- Nobody asks for a row by a fact's bytes, a case's visits, a claim's clocks, a finding's reasons: whoever analyses the tables need not read them. Of the
--- timeline, which is asked by its patients alone, a small sample will do.
-alter table {schema}.timeline
-    alter column tenant set statistics 10, alter column patient set statistics 10, alter column subject set statistics 10,
-    alter column source set statistics 10, alter column id set statistics 10, alter column type set statistics 10,
-    alter column occurred_at set statistics 10, alter column recorded_at set statistics 10, alter column partition set statistics 10,
-    alter column is_known set statistics 10, alter column is_conflicting set statistics 10, alter column raw set statistics 0;
+-- Nobody asks for a row by a fact's bytes, a case's visits, a claim's clocks or a finding's reasons: whoever analyses the tables need not
+-- read them.
+alter table {schema}.timeline alter column raw set statistics 0;
 alter table {schema}.case_path
     alter column visits_at set statistics 0, alter column visits_planned set statistics 0, alter column visits_sterile set statistics 0;
 alter table {schema}.claim alter column clocks set statistics 0;

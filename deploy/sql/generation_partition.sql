@@ -1,6 +1,6 @@
 -- The facts of one partition of the log, in a table of their own that a rebuild makes in the transaction that fills it: they are written
 -- once, not to the WAL as well where that is minimal, and are old enough at once for no vacuum to come by. `{schema}` is g and a number,
--- `{partition}` a number.
+-- `{partition}` a number. It is asked by its patients alone: a small sample tells enough of it.
 create table {schema}.timeline_{partition} (like {schema}.timeline including defaults, constraint own check (partition = {partition}));
 alter table {schema}.timeline_{partition}
     alter column tenant set statistics 10, alter column patient set statistics 10, alter column subject set statistics 10,

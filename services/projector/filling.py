@@ -15,6 +15,7 @@ from services.projector.work import Work
 from services.tables import NOT_KEPT, Connection
 from services.tables_generations import attach_timeline, has_keys, new_timeline, partitions_with_people
 from services.tables_projector import Position
+from services.tables_shapes import TIMELINE
 
 SEGMENT = 300_000
 SEGMENT_BYTES = 256_000_000
@@ -88,13 +89,12 @@ class Filling(Stretching):
 
     async def _timeline_for(self, connection: Connection, number: int) -> str:
         """A table of its own, which is a part of the timeline from `_fold_last` on: whoever makes it one waits for who does."""
-        is_first = not self._has_keys
-        return await new_timeline(connection, self._generation, number) if is_first else "timeline"
+        return TIMELINE.name if self._has_keys else await new_timeline(connection, self._generation, number)
 
     async def _fold_last(
         self, connection: Connection, one: UnderWay, to: dict[int, Position], strays: Sequence[Raw], last: Work
     ) -> None:  # fmt: skip
-        if one.timeline != "timeline":
+        if one.timeline != TIMELINE.name:
             await attach_timeline(connection, self._generation, one.number)
         await super()._fold_last(connection, one, to, strays, last)
 

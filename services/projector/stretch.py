@@ -25,6 +25,7 @@ from services.projector.work import Work
 from services.projector.writing import Records
 from services.tables import NOT_KEPT, Connection, Generation, Pool
 from services.tables_projector import FenceLost, Position
+from services.tables_shapes import TIMELINE
 
 PART = 16_000
 """How many records are written at once."""
@@ -67,7 +68,7 @@ class UnderWay:
     later: Later = field(default_factory=Later)
     long: list[Held] = field(default_factory=list)
     facts: int = 0
-    timeline: str = "timeline"
+    timeline: str = TIMELINE.name
     taking: asyncio.Task[None] | None = None
 
     def set_out(self, taking: Coroutine[None, None, None]) -> None:
@@ -341,7 +342,7 @@ class Stretching(Projecting):
     async def _timeline_for(self, connection: Connection, number: int) -> str:
         """The table that takes the facts of a partition until everybody of it is folded."""
         del connection, number
-        return "timeline"
+        return TIMELINE.name
 
     async def _fold_last(
         self, connection: Connection, one: UnderWay, to: dict[int, Position], strays: Sequence[Raw], last: Work

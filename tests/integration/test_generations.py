@@ -13,13 +13,14 @@ from events.partitions import partition_of
 from projections.policy import policy
 from services import tables_generations as saved
 from services import tables_people, tables_projector, tables_writing
-from services.log import Outgoing, Record
+from services.log import Outgoing, Record, end_offsets
 from services.projector import comparing, filling, stretch
 from services.projector import rebuild as making
 from services.projector.batch import Projecting
 from services.projector.changes import Changes, Person
 from services.tables import Connection, Generation, NoGeneration, active_generation, connected
 from services.tables_projector import FenceLost
+from tests.benchmarks.logs import log
 from tests.builders import DAY, HOUR, MONDAY, Said, lines, refusing, registered, said, tick, worked
 from tests.faults.plan import log_of
 from tests.line import Line
@@ -470,6 +471,52 @@ async def test_facts_are_frozen_in_the_table_of_their_partition_by_the_transacti
         f"select 1 from {made.schema}.timeline t join {made.schema}.patient p using (tenant, patient) where t.partition <> p.partition"
     )
     assert others == []
+
+
+async def test_facts_are_written_once_not_to_the_wal_as_well(line: Line) -> None:
+    await line.publish(log(20_000))  # less than 2 MB a table Postgres would rather log than flush
+    made = await making.begin(rebuilding(line), line.policy, resume=False)
+    before = await line.fetch("select pg_current_wal_insert_lsn()::text as at")
+    async with line.pool.acquire() as connection:
+        await making.fill(rebuilding(line), made, await end_offsets(line.kafka, line.topic), is_part=True)
+        written = await connection.fetchval(
+            "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1::text::pg_lsn)", before[0]["at"]
+        )
+        rows = await connection.fetchval(
+            f"select sum(pg_relation_size(inhrelid)) from pg_inherits where inhparent = '{made.schema}.timeline'::regclass"
+        )
+    assert written < rows
+
+
+async def test_whoever_ends_a_partition_waits_for_those_before_however_long(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await line.publish(busy())
+    monkeypatch.setattr(stretch, "PATIENCE", 0.1)
+    made = await making.begin(rebuilding(line), line.policy, resume=False)
+    async with line.pool.acquire() as other:
+        held = other.transaction()
+        await held.start()
+        await other.execute(
+            f"lock table {made.schema}.timeline in share update exclusive mode"
+        )  # as somebody has who attaches
+        filling_in = asyncio.create_task(making.fill(rebuilding(line), made, await end_offsets(line.kafka, line.topic)))
+        await asyncio.sleep(1)
+        assert not filling_in.done()
+        await held.rollback()
+        await filling_in
+    assert await timelines(line, made.schema)
+
+
+async def test_a_person_is_read_back_from_the_table_of_their_partition(line: Line) -> None:
+    await line.publish(busy())
+    await line.project()
+    person = ("default", "p5")
+    home = partition_of(partition_key(*person).encode(), line.partitions)
+    async with line.pool.acquire() as connection:
+        for number in range(line.partitions):
+            found = await tables_projector.timelines(connection, line.generation.schema, {person: number})
+            assert bool(found) == (number == home)
 
 
 async def test_a_partition_of_which_nothing_was_read_has_its_table_too(line: Line) -> None:

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import CorruptRecordException, KafkaConnectionError, NodeNotReadyError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaConnectionError,
+    NodeNotReadyError,
+    OffsetOutOfRangeError,
+    ReplicaNotAvailableError,
+    UnknownError,
+)
 
 from services import log_reading
 from services.log import Outgoing
@@ -83,7 +90,8 @@ async def test_a_log_that_does_not_answer_is_asked_again(line: Line, monkeypatch
     said = await filled(line)
     monkeypatch.setattr(log_reading, "AGAIN_AFTER", 0.0)
     async with reading(line.kafka, line.topic) as reader:
-        honest, left = reader._client.send, [NodeNotReadyError(), KafkaConnectionError(), None, KafkaConnectionError()]
+        honest = reader._client.send
+        left = [NodeNotReadyError(), KafkaConnectionError(), None, UnknownError(), ReplicaNotAvailableError()]
 
         async def send(*given: Any) -> Any:
             wrong = left.pop(0) if left else None
