@@ -14,7 +14,8 @@ from services.importer import words
 from services.importer.encodings import unaccented
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
-NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:(?:[ T]|, )(\d{1,2}):(\d\d)(?::(\d\d))?)?")
+NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d\d)(?:(?:[ T]|, )(\d{1,2}):(\d\d)(?::(\d\d))?)?")
+CENTURY = 2000
 HALF = re.compile(r"(.*:\d\d)\s?([AaPp])\.?[Mm]\.?")
 
 HOURS = re.compile(r"(.*\d)(?:[ T]|, | à )(\d{1,2}) ?[hH] ?(\d\d)?")
@@ -64,18 +65,22 @@ def joined(day: str, clock: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TimeReader:
-    """How a column of times is read: with which zone, and whether 03/04/2026 is the third of April."""
+    """How a column of times is read: with which zone, and whether 03/04/2026 is the third of April. `short_years`: how many years are
+    said in two digits; `century`: what is added to them, None where they may be the day instead.
+    """
 
     zone: ZoneInfo | None
     day_first: bool
     doubtful: int
     without_zone: int
     without_clock: int = 0
+    short_years: int = 0
+    century: int | None = CENTURY
 
     def read(self, text: str) -> datetime:
         """The instant of a cell, in UTC. Raises ValueError with the reason."""
         text, half = _halved(text)
-        found = _iso(text) if ISO.match(text) else _numeric(text, day_first=self.day_first)
+        found = _iso(text) if ISO.match(text) else _numeric(text, self.century, day_first=self.day_first)
         if found is not None and half:
             found = found.replace(hour=found.hour % 12 + (12 if half == "p" else 0)) if 1 <= found.hour <= 12 else None
         if found is None:
@@ -124,11 +129,15 @@ def _iso(text: str) -> datetime | None:
         return None
 
 
-def _numeric(text: str, *, day_first: bool) -> datetime | None:
+def _numeric(text: str, century: int | None, *, day_first: bool) -> datetime | None:
     match = NUMERIC.fullmatch(text)
     if match is None:
         return None
     one, other, year, *clock = match.groups()
+    if len(year) == 2:
+        if century is None:
+            return None
+        year = str(century + int(year))
     day, month = (one, other) if day_first else (other, one)
     try:
         hour, minute, second = (int(part or 0) for part in clock)
@@ -139,7 +148,8 @@ def _numeric(text: str, *, day_first: bool) -> datetime | None:
 
 def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
     """Look at every time of a column and decide how to read it; doubtful are dates that could be read both ways."""
-    firsts_above = seconds_above = doubtful = without_zone = without_clock = 0
+    firsts_above = seconds_above = doubtful = without_zone = without_clock = short_years = 0
+    firsts, lasts = set[str](), set[str]()
     for cell in cells:
         text, _ = _halved(cell)
         match = NUMERIC.fullmatch(text)
@@ -150,6 +160,10 @@ def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
             continue
         without_zone += 1
         without_clock += _is_day(text)
+        if len(match[3]) == 2:
+            short_years += 1
+            firsts.add(match[1])
+            lasts.add(match[3])
         first, second = int(match[1]), int(match[2])
         firsts_above += first > 12
         seconds_above += second > 12
@@ -157,7 +171,8 @@ def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
     decided = (firsts_above > 0) != (seconds_above > 0)
     return TimeReader(
         zone, day_first=seconds_above == 0, doubtful=0 if decided else doubtful, without_zone=without_zone,
-        without_clock=without_clock,
+        without_clock=without_clock, short_years=short_years,
+        century=CENTURY if len(lasts) <= len(firsts) else None,  # 26/08/03 may be of 2026: years differ less than days do
     )  # fmt: skip
 
 

@@ -128,6 +128,14 @@ def doubtful(n: int, *, day_first: bool) -> Both:
     )
 
 
+def short_years(n: int) -> Both:
+    """Years said in two digits."""
+    return Both(
+        f"{counted(n, 'date')} with a year of two digits: 26 was read as 2026",
+        f"{counted(n, 'date')} dont l'année a deux chiffres : 26 a été lu 2026",
+    )
+
+
 def without_clock(n: int, *, has_clock: bool) -> Both:
     """Days that were to be times, in a file that has a column of times of day, or none."""
     advice, conseil = ("", "") if has_clock else (" (say --clock)", " (indiquez --clock)")

@@ -170,6 +170,29 @@ def test_doubtful_things_are_warned_of(tmp_path: Path) -> None:
         assert word in said, word
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("13.08.26 08:20", "04.09.26"), ("13/08/26 8h20", "4/9/26"), ("13-08-26 08:20:00", "04-09-26")],
+)
+def test_a_year_may_be_said_in_two_digits_and_it_is_said_how_it_was_read(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    found, facts = planned(brought(tmp_path, "log.csv", HEAD + f"c1,a,A,{first}\nc1,a,B,{second}\n"))
+
+    assert [fact["time"] for fact in facts if fact["type"] == "parcours.case.worked.v1"] == [
+        "2026-08-13T08:20:00Z",
+        "2026-09-04T00:00:00Z",
+    ]
+    assert any("26 was read as 2026" in said for said in found.report.warnings)
+
+
+def test_where_the_first_of_two_digits_may_be_the_year_nothing_is_guessed(tmp_path: Path) -> None:
+    found, facts = planned(brought(tmp_path, "log.csv", HEAD + "c1,a,A,26/08/03\nc1,a,B,26/08/04\nc1,a,C,26/09/05\n"))
+
+    assert facts == []
+    assert found.report.unusable == {"not a time": [1, 2, 3]}
+
+
 def test_rows_that_do_not_fit_the_header_are_warned_of(tmp_path: Path) -> None:
     found, _ = planned(
         brought(tmp_path, "log.csv", HEAD + "c1,a,A,2026-03-02T09:00:00Z,more\nc1,a,A\nc1,a,A,2026-03-02T09:00:00Z\n")
