@@ -19,7 +19,7 @@ from services.log_writing import LogWriter
 from services.publishing import caught_up
 from services.servers import Servers
 from services.settings import ALERTS, EVENTS, Settings
-from services.tables import connected
+from services.tables import Connection, connected
 from tests.builders import DAY, MONDAY, fold_lines, lines, registered, tick, worked
 
 COMMAND = (sys.executable, "-m", "services.command_line.main")
@@ -94,14 +94,22 @@ class Running:
     async def settled(self) -> tuple[Any, list[str]]:
         """What the tables say once they have read all, and the alerts in Kafka."""
         ends = await end_offsets(self.servers.kafka_address, EVENTS)
-        async with asyncio.timeout(60), connected(self.servers.postgres_url, "tests") as connection:
-            while not (await caught_up(connection, ends))[1] or await connection.fetchval(  # noqa: ASYNC110 - seen from outside
-                "select exists (select 1 from parcours.outbox where sent_at is null)"
-            ):
+        asked = asyncio.get_running_loop().time()
+        async with connected(self.servers.postgres_url, "tests") as connection:
+            while not all(state := await self._settled(connection, ends)):
+                if asyncio.get_running_loop().time() > asked + 60:
+                    pytest.fail(f"after a minute, read and sent: {state}; {ends}\n{self._logs()}")
                 await asyncio.sleep(0.1)
             found = await reading.export(connection, None)
         alerts = await values_from(self.servers.kafka_address, ALERTS, {})
         return found, [orjson.loads(value)["id"] for value in alerts]
+
+    async def _settled(self, connection: Connection, ends: dict[int, int]) -> tuple[bool, bool]:
+        waiting = await connection.fetchval("select exists (select 1 from parcours.outbox where sent_at is null)")
+        return (await caught_up(connection, ends))[1], not waiting
+
+    def _logs(self) -> str:
+        return "\n".join(f"{log.name}:\n{log.read_text()[-4000:]}" for log in sorted(self.home.glob("*.log")))
 
     def end(self) -> None:
         for process in self.processes:
