@@ -21,6 +21,8 @@ FETCHING: Final[Mapping[str, int]] = {
     "max_partition_fetch_bytes": MAX_RECORD,
 }
 """How a projector fetches: much of one partition at a time, so that a person's facts meet in one batch."""
+MOST_MARKERS: Final = 1_000
+"""How many offsets are looked into for records: what ends an emitter's transaction has one and is none."""
 HEADERS: Final = (("content-type", CONTENT_TYPE.encode()),)
 
 
@@ -72,7 +74,7 @@ async def records_from(
 ) -> AsyncIterator[Record]:
     """The records of a topic from given offsets (0 where none is given) to given ends. Raises `LogUnavailable`."""
     async with _reader(servers, topic, limit=None) as consumer:
-        parts = list(consumer.assignment())
+        parts = [one for one in consumer.assignment() if one.partition in ends]
         begins = await consumer.beginning_offsets(parts)
         for one in parts:
             start = max((offsets or {}).get(one.partition, 0), begins[one])
@@ -86,6 +88,17 @@ async def records_from(
                     if record.offset < ends[one.partition]:
                         yield record
             left = {one for one in left if await consumer.position(one) < ends[one.partition]}
+
+
+async def records_left(servers: str, topic: str, ends: Mapping[int, int], offsets: Mapping[int, int]) -> int:
+    """How many records lie between given offsets (0 where none is given) and given ends. Raises `LogUnavailable`.
+
+    Beyond `MOST_MARKERS` of them, how many offsets.
+    """
+    between = sum(max(0, end - offsets.get(number, 0)) for number, end in ends.items())
+    if not 0 < between <= MOST_MARKERS:
+        return between
+    return sum([1 async for _ in records_from(servers, topic, ends, offsets)])
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from services.command_line.showing import (
     run,
 )  # fmt: skip
 from services.command_line.times import times_of
-from services.log import LogUnavailable, end_offsets
+from services.log import LogUnavailable, end_offsets, records_left
 from services.reading import watermark
 from services.settings import EVENTS, settings
 from services.tables import TablesUnavailable, connected
@@ -89,12 +89,20 @@ async def state_of(found: dict[str, Any]) -> dict[str, Any]:
                 r["partition"]: r["next_offset"]
                 for r in await connection.fetch("select partition, next_offset from parcours.checkpoint")
             }
-            told["lag"] = sum(max(0, end - at.get(number, 0)) for number, end in ends.items())
+            told["lag"] = await _lag(str(found["kafka"]), ends, at)
             told["parked"] = await tables_system.parked_count(connection)
             await _services(connection, told, clock=bool(found.get("clock", True)), supervised=_lives(found))
     except TablesUnavailable:
         told["services"]["postgres"] = "away"
     return told
+
+
+async def _lag(kafka: str, ends: dict[int, int], at: dict[int, int]) -> int | None:
+    """How many records are still to be read, where the log answers."""
+    try:
+        return await records_left(kafka, EVENTS, ends, at) if ends else None
+    except LogUnavailable:
+        return None
 
 
 async def _services(connection: Any, told: dict[str, Any], *, clock: bool, supervised: bool) -> None:

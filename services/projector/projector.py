@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from services import tables_projector as tables
 from services.collector import keep_all, tidy
 from services.health import tables_health
-from services.log import Record
+from services.log import MOST_MARKERS, Record
 from services.projector.owning import PATIENCE, Owner, Stuck
 from services.projector.retrying import retry
 from services.projector.stretch import StretchLost
@@ -25,7 +25,6 @@ TIDY_EVERY: Final = 60.0
 FULL: Final = 1_000
 MOST_FETCH: Final = 1.0
 IDLE: Final = 2.0
-MOST_MARKERS: Final = 1_000
 LONGEST: Final = 200.0  # below the consumer's max_poll_interval_ms
 log = structlog.get_logger("parcours.projector")
 
@@ -162,19 +161,18 @@ class Projector(Owner):
                 end = await self.consumer.end_offsets(own)
             now = asyncio.get_running_loop().time()
             for one in own:
-                position = self.work.positions.get(one.partition)
-                if position is not None:
-                    self.ends[one.partition] = end.get(one, 0)
-                    self.behind[one.partition] = max(0, end.get(one, 0) - position.next_offset)
-                    self.work.measures.lag.labels(str(one.partition)).set(self.behind[one.partition])
-                if one.partition in self.stopped or one.partition in self.turns.waiting:
+                position, last = self.work.positions.get(one.partition), end.get(one, 0)
+                if position is None:
                     self.moved_at[one.partition] = now
                     continue
-                if (
-                    position is None
-                    or end.get(one, 0) <= position.next_offset
-                    or await self._is_at_its_end(one, end.get(one, 0))
-                ):
+                self.ends[one.partition] = last
+                self.behind[one.partition] = max(0, last - position.next_offset)
+                waits = one.partition in self.stopped or one.partition in self.turns.waiting
+                is_at_end = not waits and (last <= position.next_offset or await self._is_at_its_end(one, last))
+                if is_at_end and self.work.wanted_from(one.partition) == position.next_offset:
+                    self.behind[one.partition] = 0
+                self.work.measures.lag.labels(str(one.partition)).set(self.behind[one.partition])
+                if waits or is_at_end:
                     self.moved_at[one.partition] = now
                 elif now - self.moved_at.get(one.partition, now) > stuck_after:
                     raise Stuck(f"partition {one.partition} is behind and has not moved for {stuck_after:.0f} s")

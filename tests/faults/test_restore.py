@@ -74,10 +74,16 @@ class Running:
         """Facts in a transaction, which ends with something that takes a place in the log and is no record."""
         emitter = AIOKafkaProducer(bootstrap_servers=self.servers.kafka_address, transactional_id="an emitter")
         await emitter.start()
+        before = sum((await end_offsets(self.servers.kafka_address, EVENTS)).values())
         async with emitter.transaction():
             for line in told:
                 await emitter.send_and_wait(EVENTS, line, key=f"default|{orjson.loads(line)['subject']}".encode())
         await emitter.stop()
+        async with asyncio.timeout(
+            10
+        ):  # the broker ends a transaction after it has answered: what is told next might come first
+            while sum((await end_offsets(self.servers.kafka_address, EVENTS)).values()) != before + len(told) + 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
 
     async def records(self) -> list[tuple[int, int, int, bytes]]:
         """Every record: its offset, partition, when it was appended, and its value."""

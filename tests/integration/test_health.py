@@ -15,6 +15,7 @@ from services import tables_projector as tables
 from services import tables_system
 from services.health import health_app, tables_health
 from services.intake.app import app
+from services.log import records_left
 from services.log_writing import LogWriter
 from services.projector import retrying
 from services.projector.loading import BreakerOpened
@@ -198,6 +199,9 @@ async def test_what_a_transaction_ends_with_is_no_record_that_is_waited_for(line
         assert work.positions[one.partition].next_offset == 1
         assert (await reader.end_offsets([one]))[one] == 2
         assert not watching.done()
+        assert projector.detail()["lag"] == 0
+        assert await records_left(line.kafka, line.topic, {one.partition: 2}, {one.partition: 1}) == 0
+        assert await records_left(line.kafka, line.topic, {one.partition: 2}, {}) == 1
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     finally:
