@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -60,18 +60,21 @@ PEOPLE = 10_000  # of whom the limits copy every row: some 120,000 facts
 AT_ONCE = int(os.environ.get("AT_ONCE", str(Settings(Path()).max_records)))
 
 
-async def batches(line: Line, take: Any, at_once: int = AT_ONCE, work: Stretching | None = None) -> tuple[int, float]:
-    """Read the whole topic with `getmany` as a projector would, giving each batch to `take`, and to `work` what is far behind;
-    records and seconds.
+async def batches(
+    line: Line, take: Any, at_once: int = AT_ONCE, work: Stretching | None = None, numbers: Sequence[int] | None = None
+) -> tuple[int, float]:
+    """Read a topic, or some partitions of it, with `getmany` as a projector would, giving each batch to `take`, and to `work` what is
+    far behind; records and seconds.
     """
-    parts, turns = [TopicPartition(line.topic, n) for n in range(line.partitions)], Turns(HELD_FACTS // 2)
+    parts = {n: TopicPartition(line.topic, n) for n in (range(line.partitions) if numbers is None else numbers)}
+    turns = Turns(HELD_FACTS // 2)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=line.kafka, enable_auto_commit=False, auto_offset_reset="earliest", **FETCHING
     )
     await consumer.start()
     try:
-        consumer.assign(parts)
-        ends = await consumer.end_offsets(parts)
+        consumer.assign(list(parts.values()))
+        ends = await consumer.end_offsets(list(parts.values()))
         left, done, started = sum(ends.values()), 0, time.perf_counter()
         behind = {part.partition: end for part, end in ends.items()}
         while done < left:

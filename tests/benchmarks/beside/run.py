@@ -2,7 +2,8 @@
 
 The task is small on purpose: how often the case of each fact changed department, per patient and case, durable and exactly once.
 Kafka Streams, Quix and Pathway keep it their way; `by_hand` is one script for PostgreSQL that does only this; Parcours keeps the
-timeline, every detector, findings, reasons and, live, alerts; its rebuild of a topic uses two processes, as Kafka Streams two threads.
+timeline, every detector, findings, reasons and, live, alerts; its rebuild of a topic uses two processes, as Kafka Streams two threads,
+and so do two live projectors.
 Seconds run from the first record to the last commit, without starting up.
 Prints a table, and JSON as last line. What cannot be had on this machine (no javac, no wheel) is named and left out.
 """
@@ -34,6 +35,7 @@ HERE = Path(__file__).parent
 PARTITIONS, PATIENCE = 24, 1_800
 NAMES = {
     "ours": "Parcours, every detector, one live projector",
+    "shared": "Parcours, every detector, two live projectors",
     "rebuilt": "Parcours, every detector, rebuild in two processes",
     "by_hand": "by hand, this task alone, to PostgreSQL",
     "streams": "Kafka Streams, exactly_once_v2, two threads",
@@ -69,9 +71,9 @@ def command(name: str, cache: Path, folder: Path, line: Line, total: int) -> lis
     """How to run one of them; its state goes into a folder of its own."""
     common = [line.kafka, line.topic, str(total)]
     match name:
-        case "ours" | "rebuilt":
-            own = [sys.executable, "-m", f"tests.benchmarks.beside.{name}"]
-            return [*own, line.kafka, line.topic, str(PARTITIONS), line.database]
+        case "ours" | "shared" | "rebuilt":
+            own = [sys.executable, "-m", f"tests.benchmarks.beside.{'rebuilt' if name == 'rebuilt' else 'ours'}"]
+            return [*own, line.kafka, line.topic, str(PARTITIONS), line.database, "2" if name == "shared" else "1"]
         case "by_hand":
             return [sys.executable, "-m", "tests.benchmarks.beside.by_hand", *common, line.database]
         case "streams":
