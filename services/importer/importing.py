@@ -61,31 +61,37 @@ class Report:
 
 @dataclass(slots=True)
 class Instant:
-    """What was said of a case at one instant: how many rows, and how often each."""
+    """What was said of a case at one instant: how many rows, how often each, and whether the last one had been said before."""
 
     at: datetime
     n: int = -1
     times: dict[str, int] = field(default_factory=dict)
+    is_repeated: bool = False
 
     def name(self, said: bytes) -> str:
         """The identity of the next row: what it says, and the how manieth that says so."""
         self.n += 1
         digest = hashlib.blake2b(said, digest_size=16).hexdigest()
         self.times[digest] = times = self.times.get(digest, 0) + 1
-        return digest if times == 1 else f"{digest}-{times}"
+        self.is_repeated = times > 1
+        return f"{digest}-{times}" if self.is_repeated else digest
 
 
 @dataclass(slots=True)
 class Story:
-    """What the rows of a case have said so far: when its claim was registered, of whom, and answered; until when something was done on it,
-    when a column says that it was closed, and when what was done closed it. `unread`: what stood where a time was to be, and was told.
+    """What the rows of a case have said so far: whose it is, when its claim was registered, of whom, and answered; until when something was
+    done on it, when a column says that it was closed, and when what was done closed it. `unread`: what stood where a time was to be, and
+    was told.
     """
 
+    patient: str = ""
+    has_several: bool = False
     instant: Instant | None = None
     done_until: datetime | None = None
     registered_at: datetime | None = None
     subject: str = ""
     answered_at: datetime | None = None
+    is_answered: bool = False
     closed_at: datetime | None = None
     ended_at: datetime | None = None
     unread: set[tuple[str, str]] = field(default_factory=set)
@@ -122,6 +128,7 @@ class Importing:
             story = stories.get(case)
             if story is None:
                 story = stories[case] = Story()
+            self._whose(row, case, story)
             yield from self._claim(row, case, story)
             yield from self._closing(row, case, story)
             said = joined(self._cell(row, self.chosen.time), self._cell(row, self.chosen.clock))
@@ -136,6 +143,9 @@ class Importing:
                 story.instant = Instant(at)
             yield from self._done(row, case, story, story.instant)
             never_done.discard(self._cell(row, self.chosen.activity).strip())
+        for case, story in stories.items():
+            if story.registered_at is None and story.is_answered:
+                self.report.warn(words.UNREGISTERED, words.case(case))
         for activity in sorted(never_done):
             self.report.warn(words.never_done(activity), self.source.path.name)
 
@@ -170,7 +180,7 @@ class Importing:
         text = self._cell(row, name).strip()
         return text if text and text not in self.chosen.ignore else None
 
-    def _act(self, row: Row, case: str, instant: Instant) -> bytes:
+    def _act(self, row: Row, case: str, story: Story, instant: Instant) -> bytes:
         data: dict[str, Any] = {"case": case}
         department, actor = self._value(row, self.chosen.department), self._value(row, self.chosen.actor)
         if department is not None:
@@ -179,25 +189,37 @@ class Importing:
             data["department"] = department[:LONGEST]
         elif self.chosen.department in row.cells and not self._cell(row, self.chosen.department).strip():
             self.report.warn(words.NOWHERE, words.row(row.number))
-        if self.chosen.patient is not None and self._value(row, self.chosen.patient) is None:
-            self.report.warn(words.NO_PATIENT, words.row_of_case(row.number, case))
         if (activity := self._value(row, self.chosen.activity)) is not None:
             data["activity"] = activity
         data["actor"] = {"kind": "human", "id": actor[:LONGEST]} if actor else {"kind": "human"}
-        return self._fact("case.worked", self._subject(row, case), instant, data)
+        made = self._fact("case.worked", story.patient or case, instant, data)
+        if instant.is_repeated:
+            self.report.warn(words.REPEATED, words.row_of_case(row.number, case))
+        return made
 
-    def _subject(self, row: Row, case: str) -> str:
-        return self._value(row, self.chosen.patient) or case
+    def _whose(self, row: Row, case: str, story: Story) -> None:
+        """Whose a row is: the patient it names, else the one that an earlier row of its case does, else its case's own."""
+        said = self._value(row, self.chosen.patient)
+        if said is None and self.chosen.patient is not None:
+            what = words.PATIENT_OF_CASE if story.patient else words.NO_PATIENT
+            self.report.warn(what, words.row_of_case(row.number, case))
+        if said is None:
+            return
+        before = story.patient or (case if story.instant is not None else said)
+        if before != said and not story.has_several:
+            story.has_several = True
+            self.report.warn(words.SEVERAL_PATIENTS, words.case(case))
+        story.patient = said
 
     def _done(self, row: Row, case: str, story: Story, instant: Instant) -> Iterator[tuple[datetime, bytes]]:
         """What was done on a case; where that closes it, its closing, unless something was done later; what is done on one that was so
         closed opens it again.
         """
-        at, subject = instant.at, self._subject(row, case)
+        at, subject = instant.at, story.patient or case
         if story.ended_at is not None and at > story.ended_at:
             story.ended_at = None
             yield at, self._fact("case.reopened", subject, instant, {"case": case, "actor": {"kind": "human"}})
-        yield at, self._act(row, case, instant)
+        yield at, self._act(row, case, story, instant)
         story.done_until = at if story.done_until is None else max(at, story.done_until)
         if self._cell(row, self.chosen.activity).strip() in self.chosen.closing_activities and at == story.done_until:
             story.ended_at = at
@@ -217,7 +239,7 @@ class Importing:
             return
         if at != story.closed_at:
             story.closed_at = at
-            yield at, self._closed(case, story, self._subject(row, case), Instant(at))
+            yield at, self._closed(case, story, story.patient or case, Instant(at))
 
     def _closed(self, case: str, story: Story, subject: str, instant: Instant) -> bytes:
         is_answered = story.answered_at is not None and story.answered_at <= instant.at
@@ -235,9 +257,10 @@ class Importing:
             except ValueError:
                 self._warn_once(words.NO_CLAIM, case, story, registered)
                 return
-            story.registered_at, story.subject = at, self._subject(row, case)
+            story.registered_at, story.subject = at, story.patient or case
             yield at, self._fact("claim.registered", story.subject, Instant(at), self._registration(row, case, claim))
         answered = self._value(row, claim.answered_at)
+        story.is_answered = story.is_answered or answered is not None
         if story.registered_at is None or story.answered_at is not None or answered is None:
             return
         try:

@@ -72,6 +72,22 @@ CASE_AS_PATIENT = Both(
 NO_PATIENT = Both(
     "no patient: the case counts as a person of its own", "pas de patient : le dossier compte pour une personne"
 )
+PATIENT_OF_CASE = Both(
+    "no patient: the one that an earlier row of the case names",
+    "pas de patient : celui qu'une ligne précédente du dossier indique",
+)
+SEVERAL_PATIENTS = Both(
+    "rows of one case name several patients: each of them has a case of that name, and their acts are not joined",
+    "les lignes d'un même dossier indiquent plusieurs patients : chacun a un dossier de ce nom, et leurs actes ne se suivent pas",
+)
+REPEATED = Both(
+    "says what the row before it says: an act of its own (was it exported twice?)",
+    "répète la ligne précédente : un acte de plus (l'a-t-on exportée deux fois ?)",
+)
+UNREGISTERED = Both(
+    "an answer, and no time at which the claim was registered: no claim",
+    "une réponse, mais pas de date d'enregistrement : pas de réclamation",
+)
 NOWHERE = Both("no department: an act that moves nothing", "pas de service : un acte qui ne déplace rien")
 NOT_A_TIME = Both("not a time", "pas une date")
 FUTURE = Both("lies in the future", "date à venir")

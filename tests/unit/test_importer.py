@@ -422,6 +422,39 @@ def test_rows_without_a_patient_or_a_department_are_told_where_there_is_such_a_c
     assert found.report.warnings["no department: an act that moves nothing"] == ["row 1"]
 
 
+def test_a_row_without_a_patient_is_its_cases_patient_s_and_a_case_of_several_is_told(tmp_path: Path) -> None:
+    rows = ("c1;p1;02;A", "c1;;03;B", "c2;p2;02;A", "c2;p3;03;B", "c2;p2;04;A", "c3;;02;A", "c3;p4;03;B")
+    text = "case;patient;time;service\n" + "".join(f"{row}\n" for row in rows)
+    for day in ("02", "03", "04"):
+        text = text.replace(f";{day};", f";2026-03-{day}T10:00:00Z;")
+    found, facts = planned(brought(tmp_path, "log.csv", text))
+
+    assert [fact["subject"] for fact in facts] == ["p1", "p1", "p2", "p3", "p2", "c3", "p4"]
+    warned = found.report.warnings
+    assert warned["no patient: the one that an earlier row of the case names"] == ["row 2, case c1"]
+    assert warned["no patient: the case counts as a person of its own"] == ["row 6, case c3"]
+    assert [where for what, where in warned.items() if "several patients" in what] == [["case c2", "case c3"]]
+
+
+def test_a_row_that_says_what_the_one_before_it_said_is_an_act_and_is_told(tmp_path: Path) -> None:
+    text = "case;time;service\n" + "c1;2026-03-02T10:00:00Z;A\n" * 3 + "c1;2026-03-03T10:00:00Z;A\n"
+    found, facts = planned(brought(tmp_path, "log.csv", text))
+
+    assert len({fact["id"] for fact in facts}) == 4
+    assert [where for what, where in found.report.warnings.items() if "exported twice" in what] == [
+        ["row 2, case c1", "row 3, case c1"]
+    ]
+
+
+def test_an_answer_to_a_claim_that_no_row_registers_is_told(tmp_path: Path) -> None:
+    rows = "c1;2026-03-02T10:00:00Z;;2026-03-05\nc2;2026-03-02T10:00:00Z;2026-03-02;2026-03-05\nc3;2026-03-02T10:00:00Z;;\n"
+    claim = ClaimMap(registered_at="start", answered_at="end")
+    found, facts = planned(brought(tmp_path, "log.csv", "case;time;start;end\n" + rows), claim=claim)
+
+    assert [fact["data"]["claim"] for fact in facts if "answered" in fact["type"]] == ["c2"]
+    assert [where for what, where in found.report.warnings.items() if what.startswith("an answer")] == [["case c1"]]
+
+
 def test_what_an_import_saw_is_said_in_french_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = brought(tmp_path, "journal.csv", "dossier;date;service\nNA;2026-03-02;A\n;2026-03-02;A\nc1;hier;A\n")
     one = plan(path, None, Map(), None, as_lived=False, language=1)
