@@ -55,11 +55,18 @@ for module in (
     module.register(app)
 
 
+def _spoken(words: list[str]) -> str:
+    """The language of help and of what is wrong with the words themselves, which are looked at before any option is heard."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    said = [word.partition("=")[2] or after for word, after in pairs if word.partition("=")[0] == "--lang"]
+    return said[-1] if said else SPOKEN
+
+
 def run() -> None:
     """The entry point. What goes wrong on the way is said on standard error, never with what facts say."""
     configure_logs(as_json=not sys.stderr.isatty())
     command = typer.main.get_command(app)
-    if SPOKEN == "fr":
+    if _spoken(sys.argv[1:]) == "fr":
         into_french(command)
         panels_into_french()
     command()

@@ -7,13 +7,16 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar, cast
 
 import orjson
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from deploy.embedded.server_process import EmbeddedServerError
 from events.envelope import TENANT
@@ -45,6 +48,7 @@ def session_language() -> Literal["en", "fr"]:
 
 
 SPOKEN = session_language()
+PAIR, LONG_WORD, BESIDE = 2, 40, 3
 
 
 class Speaking:
@@ -93,10 +97,14 @@ PROBLEMS = (BadFile, TopicDiffers, NoGeneration, AlreadyRunning, NotRestored, Po
 
 
 def plainly(command: Callable[P, T]) -> Callable[P, T]:
-    """What a command raises becomes a sentence and an exit code; never a traceback."""
+    """What a command raises becomes a sentence and an exit code, never a traceback; and it speaks the language of `--lang`."""
+    found = signature(command, eval_str=True)
+    speaks = "lang" in found.parameters
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not speaks:
+            kwargs.pop("lang", None)  # its callback has been heard
         try:
             return command(*args, **kwargs)
         except USAGE_ERRORS as wrong:
@@ -115,6 +123,10 @@ def plainly(command: Callable[P, T]) -> Callable[P, T]:
         except OSError as wrong:
             fail(_in_words(of_system(wrong)), Exit.PROBLEM)
 
+    if not speaks:
+        lang = Parameter("lang", Parameter.KEYWORD_ONLY, default=SPOKEN, annotation=Lang)
+        run.__signature__ = found.replace(parameters=[*found.parameters.values(), lang])  # type: ignore[attr-defined]
+        run.__annotations__ = command.__annotations__ | {"lang": Lang}
     return run
 
 
@@ -177,13 +189,41 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: str | None = None) -> None:
-    """A table for people; `whole`: the column that is never wrapped, so that it can be copied."""
+    """A table for people; `whole`: the column that is never wrapped, so that it can be copied. Where words would be broken, one row's cells
+    below another.
+    """
+    lines = [[Text(told(cell)) for cell in row] for row in rows]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == whole)
-    for row in rows:
-        table.add_row(*map(told, row))
-    out.print(table)
+    for line in lines:
+        table.add_row(*line)
+    if len(columns) > PAIR and _narrowest(columns, lines) > out.width:
+        _print_below(title, columns, lines)
+    else:
+        out.print(table)
+
+
+def _narrowest(columns: Sequence[str], lines: Sequence[Sequence[Text]]) -> int:
+    """How wide a table is that breaks no word but very long ones."""
+    words = (
+        [word for cell in (head, *cells) for word in str(cell).split()]
+        for head, *cells in zip(columns, *lines, strict=True)
+    )
+    return sum(min(LONG_WORD, max(map(cell_len, some), default=0)) + BESIDE for some in words)
+
+
+def _print_below(title: str, columns: Sequence[str], lines: Sequence[Sequence[Text]]) -> None:
+    out.print(title, style="bold", markup=False)
+    for line in lines:
+        block = Table.grid(padding=(0, 2, 0, 0))
+        block.add_column(style="dim", no_wrap=True)
+        block.add_column(overflow="fold")
+        for head, cell in zip(columns, line, strict=True):
+            if cell.plain:
+                block.add_row(Text(head), cell)
+        out.print()
+        out.print(block)
 
 
 def told(cell: object) -> str:

@@ -4,10 +4,12 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 
 from services.command_line import processes, showing
 from services.command_line.french import help_said, into_french, sentence_said
@@ -131,6 +133,39 @@ def test_what_is_long_is_folded_and_what_is_to_be_copied_is_not(capsys: pytest.C
     case, _, alerts = capsys.readouterr().out.partition("Alerts")
     assert case.count("admissions") == 12
     assert name in alerts
+
+
+def test_a_table_too_wide_for_its_words_is_shown_cell_below_cell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads, row = [f"column{n}" for n in range(12)], [f"characters-{n}" for n in range(10)]
+    monkeypatch.setattr(showing, "out", Console(width=80))
+    showing.print_table("Wide", heads, [[*row, None, "[/b] of a department"]])
+    shown = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+    assert [one[0] for one in shown] == ["Wide", *heads[:10], "column11"]  # what says nothing is left out
+    assert [one[1].strip() for one in shown[1:]] == [*row, "[/b] of a department"]
+
+    showing.print_table("Narrow", heads[:3], [["a", "b", "[/b]"]])
+    assert "[/b]" in next(line for line in capsys.readouterr().out.splitlines() if " b " in line)
+
+
+def test_every_command_takes_a_language_and_its_help_and_its_errors_speak_it() -> None:
+    def commands(one: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+        under = getattr(one, "commands", {})
+        for name, command in under.items():
+            yield from commands(command, (*path, name))
+        if not under:
+            yield path, one
+
+    every = list(commands(typer.main.get_command(app)))
+    assert len(every) > 50
+    assert [path for path, one in every if not any("--lang" in option.opts for option in one.params)] == []
+    assert "Jours fériés" not in spoken("jurisdictions").stdout
+    assert "jours fériés" in spoken("jurisdictions", "--lang", "fr").stdout
+    assert "Exemple :" in spoken("export", "--help", "--lang=fr").stdout
+    assert "Option inconnue" in spoken("export", "--lang", "fr", "--nope").stderr
+    assert "No such option" in spoken("export", "--lang", "en", "--nope", LANG="fr_FR.UTF-8").stderr
 
 
 def test_what_ends_a_service_is_a_sentence_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
