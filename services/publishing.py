@@ -18,6 +18,7 @@ from projections.policy import Policy
 from services.bilingual import Both, of_system
 from services.log import Outgoing
 from services.log_writing import LogWriter
+from services.refusals import refusal
 from services.settings import EVENTS
 from services.tables import Connection
 from services.ticks import tick
@@ -77,7 +78,7 @@ def outgoing(line: bytes, partitions: int, policy: Policy, done: Published) -> l
     except (Refused, UnknownJurisdiction) as wrong:
         done.refused += 1
         if len(done.wrong) < MOST_SHOWN:
-            done.wrong[done.lines] = str(wrong)
+            done.wrong[done.lines] = refusal(wrong)
         return [Outgoing(line, _key(line))]
     if done.latest is None or fact.recorded_at > done.latest:
         done.latest = fact.recorded_at

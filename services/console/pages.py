@@ -19,6 +19,7 @@ from services import tables_query as tables
 from services.console import charts, texts
 from services.console.texts import Language
 from services.files import concerns, way, where
+from services.refusals import rule_said
 from services.tables import Connection, active_generation
 from services.tables_alerts import alert_state, worst_first
 
@@ -46,6 +47,10 @@ class View:
     def pick(self, pair: tuple[str, str]) -> str:
         """Of a pair in English and French, as the folds say things."""
         return pair[1] if self.language == "fr" else pair[0]
+
+    def rule(self, rule: str) -> str:
+        """The rule that a parked record breaks."""
+        return rule_said(rule, self.language)
 
     def day(self, at: datetime | str | None) -> str:
         return texts.day(self.language, instant(at), self.zone)

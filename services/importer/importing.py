@@ -15,6 +15,7 @@ from services.importer.files import Source, opened
 from services.importer.mapping import ClaimMap, Map
 from services.importer.rows import Row, rows
 from services.importer.times import TimeReader, joined
+from services.refusals import refusal
 
 SOURCE = "/import"
 SAMPLES = 10
@@ -328,7 +329,7 @@ def jsonl_facts(
                 raw = orjson.dumps(content)
                 fact = decoded(raw)
             except Refused as wrong:
-                report.refuse(f"{wrong.field}: {wrong.rule}", number)
+                report.refuse(refusal(wrong), number)
                 continue
             if as_lived and fact.occurred_at > now + FORESIGHT:
                 report.refuse(words.FUTURE, number)

@@ -15,6 +15,7 @@ from projections.jurisdictions import UnknownJurisdiction
 from projections.patient import check
 from projections.policy import Policy
 from services.guests import Problem
+from services.refusals import outlawed
 from services.security import Bearer
 
 LONGEST_FACT = 1024 * 1024
@@ -134,7 +135,7 @@ def admit(content: dict[str, Any], who: Bearer, policy: Policy, at: datetime) ->
     except Refused as wrong:
         raise refusal(wrong) from None
     except UnknownJurisdiction as unknown:
-        rule = f"{unknown} is no jurisdiction of the policy in force"
+        rule = outlawed(unknown)
         raise Problem(422, "Not a fact", f"data.jurisdiction: {rule}", "data.jurisdiction", rule) from None
     except (TypeError, orjson.JSONEncodeError):
         raise Problem(422, "Not a fact", "(record): holds what JSON cannot", "(record)", "must be JSON") from None

@@ -15,6 +15,7 @@ from projections.patient import check
 from projections.policy import Policy
 from services.projector.changes import Person
 from services.projector.spilled import Raw
+from services.refusals import outlawed
 
 REFUSED_BY_TABLES = "table"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -85,9 +86,7 @@ class Reader:
         except Refused as wrong:
             return parked(record, wrong.code, wrong.field, wrong.rule)
         except UnknownJurisdiction as unknown:
-            return parked(
-                record, "jurisdiction", "data.jurisdiction", f"{unknown} is no jurisdiction of the policy in force"
-            )
+            return parked(record, "jurisdiction", "data.jurisdiction", outlawed(unknown))
         except RecursionError:
             return parked(record, "json", "(record)", "is nested too deeply")
         return fact
