@@ -10,6 +10,8 @@ from typing import Any
 MOST = 16
 CELL, LABEL, HEAD = 34, 190, 150
 LONGEST_NAME = 26
+DARK, LIGHT = 0.64, 0.79
+"""Up to where a digit in ink, and from where one in white, can be read on the shade: between them neither can (4.5:1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,9 @@ def _cell(found: Matrix, i: int, j: int, here: str, there: str, most: int, retur
         return f'<rect class="none" {box}/>'
     back = found.returns[here, there]
     shade = 0.12 + 0.88 * (count / most) ** 0.5
+    shade = max(shade, LIGHT) if shade > (DARK + LIGHT) / 2 else min(shade, DARK)
     said = escape(f"{here} → {there}: {count}" + (f" ({back} {returned})" if back else ""))
-    ink = "light" if shade > 0.72 else "dark"
+    ink = "light" if shade >= LIGHT else "dark"
     ring = f'<rect class="back" {box}/>' if back * 2 > count else ""
     kind = f"count {ink} long" if count > 999 else f"count {ink}"
     text = f'<text class="{kind}" x="{x + CELL / 2}" y="{y + CELL / 2 + 4}" text-anchor="middle">{count}</text>'

@@ -311,21 +311,22 @@ async def to_call(connection: Connection, tenant: str, limit: int, departments: 
 
 
 TAKEN = """
-select s.finding as alert, s.patient, s.level, f.kind, f.case_id, f.claim_id, f.topic, f.department, a.at as act_at, a.by as act_by,
-    a.until as act_until
-from (select distinct alert from parcours.alert_act where tenant = $1 and kind = 'acknowledged') t
+select s.finding as alert, s.patient, s.level, f.kind, f.case_id, f.claim_id, f.topic, f.department, a.kind as act, a.at as act_at,
+    a.by as act_by, a.until as act_until
+from (select distinct alert from parcours.alert_act where tenant = $1 and kind in ('acknowledged', 'silenced')) t
 join parcours.announced s on s.tenant = $1 and s.finding = t.alert and s.is_raised
 join parcours.finding f on f.tenant = $1 and f.id = s.finding
 left join parcours.case_path c on c.tenant = $1 and c.patient = f.patient and c.case_id = f.case_id
 join lateral (select * from parcours.alert_act a where a.tenant = $1 and a.alert = s.finding
-    and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a on a.kind = 'acknowledged'
+    and a.at >= coalesce(s.raised_at, s.said_at) order by a.at desc limit 1) a
+    on a.kind = 'acknowledged' or a.kind = 'silenced' and a.until > now()
 where $2::text[] is null or f.department = any($2) or c.path && $2
 order by a.at desc, s.finding limit $3
 """
 
 
 async def taken(connection: Connection, tenant: str, limit: int, departments: Sequence[str] | None) -> list[Any]:
-    """What somebody has taken on and is not over, by whom and when, the latest first."""
+    """What somebody has taken on or silenced and is not over, by whom and when, the latest first."""
     mine = None if departments is None else list(departments)
     return list(await connection.fetch(TAKEN, tenant, mine, limit))
 

@@ -1,7 +1,7 @@
 """What people do on a page: take, silence or dismiss an alert, choose an establishment, see to parked records."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
@@ -29,6 +29,7 @@ def _act(routes: APIRouter, console: Console) -> None:
     @routes.post("/{lang}/acts")
     async def act(
         request: Request, lang: str, alert: Field, kind: Field, csrf: Field, back: Field = "", reason: Field = "", until: Field = "",
+        seen: Annotated[str | None, Form(max_length=2_000)] = None,
     ) -> Response:  # fmt: skip
         async with console.opened(request, lang) as (connection, who, view):
             check_form(who, csrf)
@@ -36,17 +37,36 @@ def _act(routes: APIRouter, console: Console) -> None:
             if not rows or not may_see(who.departments, [rows[0]["department"]]):
                 raise Missing
         wish = acting.Wish(_kind(kind), who.name, reason.strip() or None, _until(until, view))
-        if wish.until is not None and datetime.fromisoformat(wish.until) <= datetime.now(UTC):
-            return console.page(request, who, view, "message", 422, title=view.t("silence"), hint=view.t("until_over"))
-        try:
-            (where,) = await acting.act(console.log, [(who.tenant, rows[0]["patient"], alert)], wish, console.topic)
-        except acting.NotAnAct as wrong:
-            return console.page(request, who, view, "message", 422, title=view.t("dismiss"), hint=str(wrong))
+        if problem := _problem(wish, rows[0], seen, view):
+            title = view.t({"acknowledged": "take", "silenced": "silence", "dismissed": "dismiss"}[wish.kind])
+            return console.page(
+                request, who, view, "message", 422, title=title, hint=problem, back=view.url("alerts", alert)
+            )
+        (where,) = await acting.act(console.log, [(who.tenant, rows[0]["patient"], alert)], wish, console.topic)
         # so that the page shows it; if the tables are slow, it will be there a moment later
         await tables.until_read(console.pool, where.partition, where.offset, PATIENCE)
         console.lately.forget("morning", who.tenant)
         request.session["done"] = f"done_{wish.kind}"
         return RedirectResponse(_back(back, view.url()), 303)
+
+    @routes.get("/{lang}/acts")
+    async def lost(request: Request, lang: str) -> Response:
+        """Where a login leads whose session had ended before an act: a form is not sent twice."""
+        async with console.opened(request, lang) as (_, _, view):
+            request.session["done"] = "not_recorded"
+        return RedirectResponse(view.url(), 303)
+
+
+def _problem(wish: acting.Wish, row: Any, seen: str | None, view: View) -> str | None:
+    """Why an act is not taken: what is missing, or what somebody else did since the page was made on which nobody, or another, had."""
+    if wish.until is not None and datetime.fromisoformat(wish.until) <= datetime.now(UTC):
+        return view.t("until_over")
+    if wish.kind == "dismissed" and wish.reason is None:
+        return view.t("reason_needed")
+    is_taken = row["act"] == "acknowledged" and row["act_by"] != wish.by
+    if wish.kind == "acknowledged" and seen is not None and is_taken and seen != f"by {row['act_by']}":
+        return view.t("taken_meanwhile", by=row["act_by"], at=view.moment(row["act_at"]))
+    return None
 
 
 def _tenant(routes: APIRouter, console: Console) -> None:

@@ -64,9 +64,13 @@ def _claim(routes: APIRouter, console: Console) -> None:
     async def claim(request: Request, lang: str, claim: str, patient: str = "", as_of: str = "") -> Response:
         async with console.opened(request, lang) as (connection, who, view):
             rows = await reading.patients_with_claim(connection, who.tenant, text_of(patient), text_of(claim) or "")
-            shown = []
+            shown, at, is_known = [], instant_of(as_of), False
             for row in rows:
-                for file in await files_of(connection, who.tenant, row["patient"], instant_of(as_of)):
+                if at is not None:
+                    now_file = await file_of(connection, who.tenant, row["patient"], None)
+                    said = now_file.claims.get(claim)
+                    is_known |= said is not None and said.has_begun and Sight(now_file, who.departments).claim(said)
+                for file in await files_of(connection, who.tenant, row["patient"], at):
                     one = file.claims.get(claim)
                     if one is None or not one.has_begun or not Sight(file, who.departments).claim(one):
                         continue
@@ -76,10 +80,18 @@ def _claim(routes: APIRouter, console: Console) -> None:
                     shown.append(
                         claim_told(file, claim) | {"has_case": (one.said.case or "") in file.cases, "alerts": mine}
                     )
-        if not shown:
+        if not shown and not is_known:
             raise Missing
         return console.page(
-            request, who, view, "claim", claims=shown, name=claim, ignored=ignored(as_of=(as_of, instant_of(as_of)))
+            request,
+            who,
+            view,
+            "claim",
+            claims=shown,
+            name=claim,
+            patient=patient,
+            as_of=at,
+            ignored=ignored(as_of=(as_of, at)),
         )
 
 

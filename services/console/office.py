@@ -12,7 +12,8 @@ from services import tables_system
 from services.console import pages
 from services.console.frame import Console, text_of
 from services.console.visits import Missing
-from services.sight import may_see
+from services.files import file_of
+from services.sight import Sight, may_see
 
 SHOWN = 80
 
@@ -56,7 +57,13 @@ def _alert(routes: APIRouter, console: Console) -> None:
                 raise Missing
             await tables.note_access(connection, who.name, who.tenant, rows[0]["patient"], f"alert {alert}", None)
             acts = await alerts.acts_of(connection, who.tenant, alert)
-        return console.page(request, who, view, "alert", row=pages.alert_rows(rows)[0], acts=acts)
+            sight = Sight(await file_of(connection, who.tenant, rows[0]["patient"], None), who.departments)
+        proofs = {name for reason in rows[0]["reasons"] or [] for name in reason["evidence"]}
+        facts = {row["fact"]: row for row in pages.happened((one for one in sight.facts if one.name in proofs), view)}
+        return console.page(
+            request, who, view, "alert", row=pages.alert_rows(rows)[0], acts=acts,
+            facts={name: facts.get(name) for name in proofs},
+        )  # fmt: skip
 
 
 def _system(routes: APIRouter, console: Console) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from events.envelope import Recorded
+from projections.announcing import gravity
 from projections.findings import Finding, findings
 from projections.path import Case
 from projections.patient import PatientFile
@@ -60,6 +61,15 @@ class View:
 
     def deadline(self, at: datetime | str | None, jurisdiction: str) -> str:
         return texts.deadline(self.language, instant(at), self.zones.get(jurisdiction, self.zone))
+
+    def until(self, at: datetime | str | None) -> str:
+        """The last day of something that ends at a midnight, or the moment it ends at."""
+        return texts.deadline(self.language, instant(at), self.zone)
+
+    def late(self, due: datetime | str | None) -> str:
+        """By how much something is late; nothing if it is not."""
+        at = instant(due)
+        return self.t("late_by", age=self.age(at)) if at is not None and at < self.now else ""
 
     def age(self, since: datetime | str | None, until: datetime | str | None = None) -> str:
         """How long something has been open, or was."""
@@ -120,16 +130,25 @@ async def morning(connection: Connection, tenant: str, only: Sequence[str] | Non
     """The start page: who to call, what changed, what falls due, what stopped."""
     tomorrow = (view.now.astimezone(view.zone) + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
     calls = await tables.to_call(connection, tenant, CALLS + 1, only)
+    taken = await tables.taken(connection, tenant, CALLS, only)
+    stopped = await tables.stopped_moving(connection, tenant, view.now - STOPPED, 10, only)
     return {
         "calls": calls[:CALLS],
         "more_calls": len(calls) > CALLS,
-        "taken": await tables.taken(connection, tenant, CALLS, only),
+        "taken": _gravest([row for row in taken if row["act"] == "acknowledged"]),
+        "silenced": _gravest([row for row in taken if row["act"] == "silenced"]),
         "changes": await tables.open_findings(
             connection, tenant, 15, departments=only, opened=(view.now - YESTERDAY, None), open_only=False
         ),
         "dues": await tables.due_soon(connection, tenant, tomorrow, 20, only),
-        "stopped": await tables.stopped_moving(connection, tenant, view.now - STOPPED, 10, only),
+        "stopped": sorted(stopped, key=lambda row: (-int(row["level"][1]), row["last_sign"])),
     }
+
+
+def _gravest(rows: list[Any]) -> list[Any]:
+    """The gravest first, of these what was done last."""
+    rows.sort(key=lambda row: (gravity(row["alert"].partition(":")[0], row["level"])[0], row["act_at"]), reverse=True)
+    return rows
 
 
 async def ageing(connection: Connection, tenant: str, only: Sequence[str] | None, view: View) -> str:

@@ -67,11 +67,11 @@ class Seen:
 
 @asynccontextmanager
 async def browsing(
-    api: Served, role: Role = "operator", **options: object
+    api: Served, role: Role = "operator", name: str = "Mme Lambert", **options: object
 ) -> AsyncIterator[tuple[BrowserContext, Page, Seen]]:
     """A visitor who came in by a one-time link."""
     async with api.line.pool.acquire() as connection:
-        key = await create_link(connection, Visitor("Mme Lambert", "default", role, None))
+        key = await create_link(connection, Visitor(name, "default", role, None))
     seen = Seen()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
@@ -145,8 +145,81 @@ async def test_taking_an_alert_with_and_without_script(line: Line, script: bool)
         assert await page.locator("text=Je m'en occupe").count() == 0
 
 
-async def _project_until(line: Line, kind: str) -> None:
-    while not await line.fetch("select 1 from parcours.timeline where type like $1", f"%{kind}%"):
+async def test_what_somebody_else_took_meanwhile_is_told_and_can_be_taken_over(line: Line) -> None:
+    await tell(line)
+    async with (
+        served(line) as api,
+        browsing(api) as (_, page, _),
+        browsing(api, name="M. Leroy", java_script_enabled=False) as (_, other, _),
+    ):
+        await asyncio.gather(
+            _project_until(line, "alert.acknowledged"), page.click("ol.calls li:first-child >> text=Je m'en occupe")
+        )
+        await other.click("ol.calls li:first-child >> text=Je m'en occupe")  # of a page that was made before
+        assert "Mme Lambert s'en occupe déjà" in await other.inner_text("main")
+        assert len(await line.fetch("select 1 from parcours.alert_act")) == 1
+        await other.click("text=Revenir à l'alerte")
+        await asyncio.gather(_project_until(line, "alert.acknowledged", 2), other.click("text=Reprendre à mon compte"))
+        assert "C'est noté" in await other.inner_text("p.done")
+        await other.goto(f"{api.url}/fr")
+        assert "M. Leroy" in await other.inner_text("section[aria-labelledby=taken]")
+
+
+async def test_what_is_silenced_stands_on_the_morning_until_when_and_what_is_missing_is_said(line: Line) -> None:
+    await tell(line)
+    async with served(line) as api, browsing(api) as (_, page, _):
+        await page.click("ol.calls li:first-child >> text=Autres actions")
+        await page.fill("ol.calls li:first-child input[name=reason]", " ")
+        await page.click("ol.calls li:first-child >> button[value=dismissed]")
+        assert "Dites pourquoi" in await page.inner_text("main")
+        await page.goto(f"{api.url}/fr")
+        await page.click("ol.calls li:first-child >> text=Autres actions")
+        await page.fill("ol.calls li:first-child input[type=date]", "2199-12-04")
+        await asyncio.gather(
+            _project_until(line, "alert.silenced"), page.click("ol.calls li:first-child >> button[value=silenced]")
+        )
+        silenced = await page.inner_text("section[aria-labelledby=silenced_list]")
+        assert "p1" in silenced
+        assert "jusqu'au 4 déc. 2199 inclus" in silenced
+        await page.goto(f"{api.url}/fr/alerts/bounced_case:p1:c-p1:1")
+        assert "jusqu'au 4 déc. 2199 inclus" in await page.inner_text("main > p")
+        await page.click("summary >> nth=0")
+        assert "acte sur le dossier · A" in await page.inner_text("main section:first-of-type")  # evidence in words
+
+
+async def test_a_session_that_ends_before_an_act_is_told(line: Line) -> None:
+    await tell(line)
+    async with served(line) as api, browsing(api) as (context, page, _):
+        await context.clear_cookies()
+        await page.click("ol.calls li:first-child >> text=Je m'en occupe")
+        assert "votre session a pris fin" in await page.inner_text("main")
+        async with line.pool.acquire() as connection:
+            key = await create_link(connection, Visitor("Mme Lambert", "default", "operator", None))
+        await page.goto(f"{api.url}/login?key={key}")
+        assert page.url == f"{api.url}/fr"
+        assert "n'a pas été noté" in await page.inner_text("p.note")
+        assert await line.fetch("select 1 from parcours.alert_act") == []
+
+
+async def test_a_claim_as_one_knew_it_says_so_and_shows_no_alert_of_today(line: Line) -> None:
+    await tell(line)
+    async with served(line) as api, browsing(api) as (_, page, _):
+        await page.goto(f"{api.url}/fr/claims/k1")
+        assert "Alertes en cours" in await page.inner_text("main")
+        await page.goto(f"{api.url}/fr/claims/k1?as_of=2026-03-05T00:00:00Z")
+        told = await page.inner_text("main")
+        assert "Telle que connue le" in told
+        assert "Alertes en cours" not in told
+        await page.goto(f"{api.url}/fr/claims/k1?as_of=2020-03-05T00:00:00Z")
+        assert "n'était pas encore connue" in await page.inner_text("main")
+        await page.click("text=Revenir à aujourd'hui")
+        assert "Alertes en cours" in await page.inner_text("main")
+        await page.goto(f"{api.url}/fr/claims")
+        assert "de retard" in await page.inner_text("main table")
+
+
+async def _project_until(line: Line, kind: str, times: int = 1) -> None:
+    while len(await line.fetch("select 1 from parcours.timeline where type like $1", f"%{kind}%")) < times:
         await line.project()
 
 
