@@ -1,5 +1,6 @@
 """The pages that list: the morning, cases, claims, departments, small flows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -55,10 +56,12 @@ def _cases(routes: APIRouter, console: Console) -> None:
         request: Request, lang: str, state: str = "open", min_level: str = "", department: str = "", topic: str = "",
         sort: str = "endured", find: str = "", older: str = "", after: str = "",
     ) -> Response:  # fmt: skip
+        offered = await _offered(console, await console.who(request))
         async with console.opened(request, lang) as (connection, who, view):
             days, level = number_of(older), one_of(min_level, ("B1", "B2", "B3", "B4"))
             asked = tables.Asked(
-                who.tenant, one_of(state, ("open", "closed")), level, text_of(department), text_of(topic), None, text_of(find),
+                who.tenant, one_of(state, ("open", "closed")), level, _offered_as(department, offered["department"]),
+                _offered_as(topic, offered["topic"]), None, text_of(find),
                 None if days is None else view.now - timedelta(days=days), who.departments,
             )  # fmt: skip
             strange = ignored(
@@ -68,22 +71,26 @@ def _cases(routes: APIRouter, console: Console) -> None:
             by_age = sort == "age"
             key = key_of(after or None, 3 if by_age else 4, [0 if by_age else 1])
             walk = tables.cases_by_age if by_age else tables.cases_by_level
-            rows, more = await walk(connection, asked, PAGE, key)
             called, patients, only_closed = [], [], False
-            if asked.text is not None and not after:
-                called = await tables.claims_called(connection, who.tenant, asked.text, FOUND, who.departments)
-                patients = await tables.patients_called(connection, who.tenant, asked.text, FOUND, who.departments)
-                # somebody who looks for a patient finds them, whatever became of it
-                if not rows and asked.state == "open":
-                    rows, more = await walk(connection, replace(asked, state=None), PAGE, key)
-                    only_closed = bool(rows)
-                    state = "all" if only_closed else state
+            for text in _spellings(asked.text):
+                asked = replace(asked, text=text)
+                rows, more = await walk(connection, asked, PAGE, key)
+                if text is not None and not after:
+                    called = await tables.claims_called(connection, who.tenant, text, FOUND, who.departments)
+                    patients = await tables.patients_called(connection, who.tenant, text, FOUND, who.departments)
+                    # somebody who looks for a patient finds them, whatever became of it
+                    if not rows and asked.state == "open":
+                        rows, more = await walk(connection, replace(asked, state=None), PAGE, key)
+                        only_closed = bool(rows)
+                        state = "all" if only_closed else state
+                if rows or called or patients:
+                    find = text or ""
+                    break
 
         async def make() -> str:
             async with console.counting.acquire() as again:
                 return await pages.ageing(again, who.tenant, who.departments, view)
 
-        offered = await _offered(console, who)
         chart = await console.kept.get(("ageing", who.tenant, who.departments, view.language), make)
         asked_for = {
             "state": state, "min_level": min_level, "department": department, "topic": topic, "sort": sort, "find": find,
@@ -100,14 +107,15 @@ def _claims(routes: APIRouter, console: Console) -> None:
     async def claims(
         request: Request, lang: str, ladder: str = "", department: str = "", due: str = "", after: str = ""
     ) -> Response:
+        offered = await _offered(console, await console.who(request))
         async with console.opened(request, lang) as (connection, who, view):
             hours, step = number_of(due), one_of(ladder, tables.LADDER)
             rows, more = await tables.claims(
                 connection, who.tenant, PAGE, key_of(after or None, 4, [1]),
-                ladder=step, department=text_of(department),
+                ladder=step, department=_offered_as(department, offered["owing"]),
                 departments=who.departments, due_before=None if hours is None else view.now + timedelta(hours=hours),
             )  # fmt: skip
-        asked, offered = {"ladder": ladder, "department": department, "due": due}, await _offered(console, who)
+        asked = {"ladder": ladder, "department": department, "due": due}
         return console.page(
             request, who, view, "claims", rows=rows, more=cursor_of(more), asked=asked, after=after, offered=offered,
             ignored=ignored(ladder=(ladder, step), due=(due, hours)),
@@ -137,6 +145,19 @@ def _topics(routes: APIRouter, console: Console) -> None:
         small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
         begin = pages.drawn_since([*small, *mass], view)
         return console.page(request, who, view, "topics", small=small, mass=mass, n=n, begin=begin)
+
+
+def _spellings(text: str | None) -> list[str | None]:
+    """A text as it was typed, then as ids are often written: an index tells capitals apart, people do not."""
+    return [None] if text is None else list(dict.fromkeys((text, text.capitalize(), text.upper(), text.lower())))
+
+
+def _offered_as(typed: str, names: Sequence[str]) -> str | None:
+    """A name as it is offered, whatever the capitals it was typed with."""
+    text = text_of(typed.strip())
+    if text is None or text in names:
+        return text
+    return next((name for name in names if name.casefold() == text.casefold()), text)
 
 
 async def _offered(console: Console, who: Looking) -> dict[str, list[str]]:

@@ -106,7 +106,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Aucun dossier ouvert ne répond à ces critères ; ceux-ci sont clos.",
         "No open case matches; these are closed.",
     ),
-    "called": ("Réclamations de ce nom", "Claims of that name"),
+    "called": ("Réclamations de ce nom, ou de ce patient", "Claims of that name, or of that patient"),
     "caseless": ("Patients de ce nom, sans dossier", "Patients of that name, without a case"),
     "more": ("Page suivante", "Next page"),
     "first_page": ("Première page", "First page"),

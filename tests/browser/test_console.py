@@ -187,6 +187,25 @@ async def test_what_is_silenced_stands_on_the_morning_until_when_and_what_is_mis
         assert "acte sur le dossier · A" in await page.inner_text("main section:first-of-type")  # evidence in words
 
 
+async def test_who_is_looked_for_is_found_whatever_the_capitals_and_with_their_claims(line: Line) -> None:
+    await tell(line)
+    await line.publish(lines(worked("A", "D-Garance").of("Mme-G", "default").on(MONDAY).named("g")))
+    await line.project()
+    async with served(line) as api, browsing(api) as (_, page, _):
+        for typed, found in (
+            ("C-P1", "c-p1"),
+            ("p2", "k1"),
+            ("K1", "k1"),
+            ("mme-", "D-Garance"),
+            ("&department=a", "c-p1"),
+        ):
+            await page.goto(f"{api.url}/fr/cases?find={typed}")
+            assert found in await page.inner_text("main table"), typed
+        await page.goto(f"{api.url}/fr/cases?find=zz")
+        await page.click("text=Effacer les filtres")
+        assert page.url == f"{api.url}/fr/cases"
+
+
 async def test_a_session_that_ends_before_an_act_is_told(line: Line) -> None:
     await tell(line)
     async with served(line) as api, browsing(api) as (context, page, _):
