@@ -246,7 +246,7 @@ def _claim_reasons(claim: Claim, found: Finding) -> list[Said]:
     else:
         en, fr = f"waiting since {day_en(claim.t0, zone)}", f"en attente depuis le {day_fr(claim.t0, zone)}"
     start = Said(
-        "since", f"{en} under {claim.jurisdiction.name_en}", f"{fr} ({claim.jurisdiction.name_fr})", (claim.fact,)
+        "since", f"{en} ({claim.jurisdiction.name_en})", f"{fr} ({claim.jurisdiction.name_fr})", (claim.fact,)
     )
     said = [start, *_clock_reasons(claim, found)]
     if found.kind == "illegitimate_pause":
