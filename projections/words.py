@@ -245,9 +245,7 @@ def _claim_reasons(claim: Claim, found: Finding) -> list[Said]:
         en, fr = f"registered on {day_en(claim.t0, zone)}", f"enregistrée le {day_fr(claim.t0, zone)}"
     else:
         en, fr = f"waiting since {day_en(claim.t0, zone)}", f"en attente depuis le {day_fr(claim.t0, zone)}"
-    start = Said(
-        "since", f"{en} ({claim.jurisdiction.name_en})", f"{fr} ({claim.jurisdiction.name_fr})", (claim.fact,)
-    )
+    start = Said("since", f"{en} ({claim.jurisdiction.name_en})", f"{fr} ({claim.jurisdiction.name_fr})", (claim.fact,))
     said = [start, *_clock_reasons(claim, found)]
     if found.kind == "illegitimate_pause":
         pause = next((p for p in claim.pauses.refused if found.id.endswith(f":{p.fact}")), None)

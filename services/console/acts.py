@@ -1,5 +1,6 @@
 """What people do on a page: take, silence or dismiss an alert, choose an establishment, see to parked records."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -36,13 +37,16 @@ def _act(routes: APIRouter, console: Console) -> None:
             rows = await alerts.alert(connection, who.tenant, alert) if "\x00" not in alert else []
             if not rows or not may_see(who.departments, [rows[0]["department"]]):
                 raise Missing
+            stand = await alerts.standing(connection, who.tenant, rows[0]["patient"], who.departments)
         wish = acting.Wish(_kind(kind), who.name, reason.strip() or None, _until(until, view))
         if problem := _problem(wish, rows[0], seen, view):
             title = view.t({"acknowledged": "take", "silenced": "silence", "dismissed": "dismiss"}[wish.kind])
             return console.page(
                 request, who, view, "message", 422, title=title, hint=problem, back=view.url("alerts", alert)
             )
-        (where,) = await acting.act(console.log, [(who.tenant, rows[0]["patient"], alert)], wish, console.topic)
+        names = [alert, *_of_its_claim(rows[0], stand)] if wish.kind == "acknowledged" else [alert]
+        targets = [(who.tenant, rows[0]["patient"], name) for name in names]
+        *_, where = await acting.act(console.log, targets, wish, console.topic)
         # so that the page shows it; if the tables are slow, it will be there a moment later
         await tables.until_read(console.pool, where.partition, where.offset, PATIENCE)
         console.lately.forget("morning", who.tenant)
@@ -55,6 +59,17 @@ def _act(routes: APIRouter, console: Console) -> None:
         async with console.opened(request, lang) as (_, _, view):
             request.session["done"] = "not_recorded"
         return RedirectResponse(view.url(), 303)
+
+
+def _of_its_claim(row: Any, stand: Iterable[Any]) -> list[str]:
+    """The other alerts of a claim that nobody has done anything about: who takes a claim on takes all of it."""
+    now = datetime.now(UTC)
+    return [
+        one["alert"]
+        for one in stand
+        if row["claim_id"] is not None and one["claim_id"] == row["claim_id"] and one["alert"] != row["alert"]
+        and alerts.alert_state(one, now) == "raised"
+    ]  # fmt: skip
 
 
 def _problem(wish: acting.Wish, row: Any, seen: str | None, view: View) -> str | None:

@@ -130,7 +130,7 @@ async def morning(connection: Connection, tenant: str, only: Sequence[str] | Non
     """The start page: who to call, what changed, what falls due, what stopped."""
     tomorrow = (view.now.astimezone(view.zone) + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
     calls = await tables.to_call(connection, tenant, CALLS + 1, only)
-    taken = await tables.taken(connection, tenant, CALLS, only)
+    taken = await tables.taken(connection, tenant, 4 * CALLS, only)
     stopped = await tables.stopped_moving(connection, tenant, view.now - STOPPED, 10, only)
     return {
         "calls": calls[:CALLS],
@@ -145,10 +145,15 @@ async def morning(connection: Connection, tenant: str, only: Sequence[str] | Non
     }
 
 
-def _gravest(rows: list[Any]) -> list[Any]:
-    """The gravest first, of these what was done last."""
+def _gravest(rows: list[Any]) -> list[dict[str, Any]]:
+    """The gravest first, of these what was done last; of a claim, or a case, the gravest alone, and how many others it has."""
     rows.sort(key=lambda row: (gravity(row["alert"].partition(":")[0], row["level"])[0], row["act_at"]), reverse=True)
-    return rows
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        about = row["claim_id"] or row["case_id"] or row["alert"]
+        one = found.setdefault((row["patient"], about, row["act_by"]), dict(row) | {"others": -1})
+        one["others"] += 1
+    return list(found.values())[:CALLS]
 
 
 async def ageing(connection: Connection, tenant: str, only: Sequence[str] | None, view: View) -> str:

@@ -165,6 +165,21 @@ async def test_what_somebody_else_took_meanwhile_is_told_and_can_be_taken_over(l
         assert "M. Leroy" in await other.inner_text("section[aria-labelledby=taken]")
 
 
+async def test_who_takes_a_claim_takes_all_of_it(line: Line) -> None:
+    await tell(line)
+    async with served(line) as api, browsing(api) as (_, page, _):
+        stand = await line.fetch("select finding from parcours.announced where patient = 'p2' and is_raised")
+        assert len(stand) > 2
+        await asyncio.gather(
+            _project_until(line, "alert.acknowledged", len(stand)),
+            page.click("ol.calls li:has-text('k1') >> text=Je m'en occupe"),
+        )
+        taken = await line.fetch("select alert from parcours.alert_act where kind = 'acknowledged'")
+        assert {row["alert"] for row in taken} == {row["finding"] for row in stand}
+        assert await page.locator("section[aria-labelledby=taken] li").count() == 1
+        assert f"et {len(stand) - 1} de plus" in await page.inner_text("section[aria-labelledby=taken]")
+
+
 async def test_what_is_silenced_stands_on_the_morning_until_when_and_what_is_missing_is_said(line: Line) -> None:
     await tell(line)
     async with served(line) as api, browsing(api) as (_, page, _):
