@@ -100,7 +100,11 @@ def legend(stays: Sequence[Stay], marks: Sequence[Mark], words: Mapping[str, str
     """What the signs and the bars of a case's lanes mean: those that are drawn."""
     kinds = [kind for kind in words if any(mark.kind == kind for mark in marks)]
     icons = [(kind, _sign(11, 18, Mark(EPOCH, None, kind, words[kind]))) for kind in kinds]
-    bars = {"stay": True, "stay back": any(s.is_return for s in stays), "stay planned": any(s.planned for s in stays)}
+    then = [stay for stay in stays if not stay.later]
+    bars = {
+        "stay": True, "stay back": any(s.is_return for s in then), "stay planned": any(s.planned for s in then),
+        "stay later": len(then) < len(stays),
+    }  # fmt: skip
     icons += [
         (kind, f'<rect class="{kind}" x="1" y="9" width="20" height="18" rx="4"/>')
         for kind, is_drawn in bars.items()

@@ -145,7 +145,7 @@ def case_shown(view: View, now_file: PatientFile, file: PatientFile, name: str, 
     return {
         "patient": now_file.patient, "stops": sorted(stops), "as_of": at, "known": known,
         "row": pages.case_summary(file, name) if known else None,
-        "chart": pages.lanes(file, name, view, then) if known else "",
+        "chart": pages.lanes(file, name, view, then, at) if known else "",
         "story": pages.story(file, name, view) if known else [],
         "timeline": pages.timeline(file, name, view, then),
         "silence": pages.silence(now_file, name, view) if name in now_file.cases else None,

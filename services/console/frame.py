@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -134,8 +134,9 @@ def one_of(value: str, known: Sequence[str]) -> str | None:
 
 
 def instant_of(text: str) -> datetime | None:
-    """An instant of an address, or None for what is none."""
+    """An instant of an address, or None for what is none, or is still to come."""
     try:
-        return read_instant(text.replace(" ", "+")) if text else None
+        at = read_instant(text.replace(" ", "+")) if text else None
     except ValueError:
         return None
+    return None if at is None or at > datetime.now(UTC) else at

@@ -1,7 +1,7 @@
 """What stands on each page: from the tables and the folds to what a template shows."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from urllib.parse import quote
@@ -250,10 +250,14 @@ def silence(file: PatientFile, name: str, view: View) -> str | None:
     return view.t("not_drawn", at=view.day(last), age=view.age(last))
 
 
-def lanes(file: PatientFile, name: str, view: View, now_file: PatientFile | None = None) -> str:
-    """A case's lanes; with the file of today, what came to be known since is drawn behind in grey."""
+def lanes(
+    file: PatientFile, name: str, view: View, now_file: PatientFile | None = None, at: datetime | None = None
+) -> str:
+    """A case's lanes; with the file of today, what came to be known since an instant is drawn behind in grey."""
     case = file.cases[name]
     stays, marks = stays_of(case), marks_of(file, name, view)
+    if at is not None:  # where it stood then is known up to then
+        stays = [replace(stay, until=max(at, stay.since)) if stay.until is None else stay for stay in stays]
     if now_file is not None and name in now_file.cases:
         known = {visit.fact for visit in case.path.visits}
         visits = now_file.cases[name].path.visits

@@ -380,6 +380,7 @@ LEGEND = {
     "stay": ("passage", "visit"),
     "stay back": ("retour", "came back"),
     "stay planned": ("prévu", "planned"),
+    "stay later": ("connu depuis", "known since"),
 }
 
 

@@ -267,6 +267,10 @@ async def test_what_one_knew_on_a_day(line: Line) -> None:
         assert "Tel que connu" in await page.inner_text("main")
         assert await page.locator("ol.chips li").count() == 2
         assert await page.locator("tr.later").count() == 3
+        assert "connu depuis" in await page.inner_text("ul.legend")
+        await page.goto(f"{api.url}/fr/cases/c-p1?as_of=2190-01-01T00:00:00Z")
+        assert "sans effet : as_of=2190" in await page.inner_text("p.note")
+        await page.go_back()
         await page.click("text=English")
         assert "As known on" in await page.inner_text("main")
 
