@@ -21,6 +21,8 @@ FETCHING: Final[Mapping[str, int]] = {
     "max_partition_fetch_bytes": MAX_RECORD,
 }
 """How a projector fetches: much of one partition at a time, so that a person's facts meet in one batch."""
+STILL: Final = 60.0
+"""A log that says nothing for so many seconds is away."""
 MOST_MARKERS: Final = 1_000
 """How many offsets are looked into for records: what ends an emitter's transaction has one and is none."""
 HEADERS: Final = (("content-type", CONTENT_TYPE.encode()),)
@@ -79,15 +81,22 @@ async def records_from(
         for one in parts:
             start = max((offsets or {}).get(one.partition, 0), begins[one])
             consumer.seek(one, min(start, ends[one.partition]))
-        left = {one for one in parts if await consumer.position(one) < ends[one.partition]}
+        at = {one: await consumer.position(one) for one in parts}
+        left = {one for one in parts if at[one] < ends[one.partition]}
+        clock = asyncio.get_running_loop().time
+        moved_at = clock()
         while left:
-            async with asyncio.timeout(60):  # a log that says nothing for so long is away
-                found = await consumer.getmany(*left, timeout_ms=200)
+            found = await consumer.getmany(*left, timeout_ms=200)
             for one, records in found.items():
                 for record in records:
                     if record.offset < ends[one.partition]:
                         yield record
-            left = {one for one in left if await consumer.position(one) < ends[one.partition]}
+            before, at = at, {one: await consumer.position(one) for one in left}
+            if found or at != {one: before[one] for one in left}:
+                moved_at = clock()
+            elif clock() - moved_at > STILL:
+                raise TimeoutError(f"{topic}: nothing came for {STILL:.0f} s, and it is not read to its end")
+            left = {one for one in left if at[one] < ends[one.partition]}
 
 
 async def records_left(servers: str, topic: str, ends: Mapping[int, int], offsets: Mapping[int, int]) -> int:

@@ -5,9 +5,9 @@ fetching it. Its client, its requests and its reading of batches are used here a
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 from aiokafka import TopicPartition
@@ -25,12 +25,14 @@ from aiokafka.errors import (
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
-from services.log import MAX_RECORD
+from services.log import MAX_RECORD, STILL, LogUnavailable
 from services.log_access import access
 
 MOST_BYTES = 32 * 1024 * 1024
 WAIT_MS = 20
-AGAIN_AFTER = 0.2
+AGAIN_AFTER, PATIENCE = 0.2, 120.0
+T = TypeVar("T")
+NOT_READ: Final = KafkaError
 FINAL = (OffsetOutOfRangeError, RecordTooLargeError, TopicAuthorizationFailedError, IncompatibleBrokerVersion)
 """Answers that asking again would not change. Others pass, though aiokafka calls few of them retriable."""
 log = structlog.get_logger("parcours.log")
@@ -53,20 +55,30 @@ class LogReader:
     def __init__(self, client: Any, topic: str) -> None:
         self._client = client
         self._topic = topic
+        self._ends: dict[int, int] = {}
 
     async def batches(self, number: int, start: int, end: int) -> AsyncGenerator[Batch]:
         """The batches of a partition that hold its records from `start` on, up to before `end`; the first and the last may hold others too.
 
         The next ones are on their way while these are looked at. What the log cannot answer now it is asked again, until it does.
-        Raises `KafkaError` where asking again is of no use: offsets that are not there, a batch whose checksum is wrong.
+        Raises `KafkaError` where asking again is of no use: offsets that are not there, a batch whose checksum is wrong, a log that has
+        become shorter than it was to reach.
         """
         if start >= end:
             return
         at, asked = start, asyncio.create_task(self._fetched(number, start))
+        clock = asyncio.get_running_loop().time
+        moved_at = clock()
         try:
             while at < end:
                 found = await asked
                 following = found[-1].next_offset if found else at
+                if found:
+                    moved_at = clock()
+                elif self._ends[number] < end and clock() - moved_at > STILL:
+                    raise OffsetOutOfRangeError(
+                        f"{self._topic}, partition {number}: the log ends at {self._ends[number]}, and was to reach {end}"
+                    )
                 if following < end:
                     asked = asyncio.create_task(self._fetched(number, following))
                 for batch in found:
@@ -98,6 +110,8 @@ class LogReader:
                 await asyncio.sleep(AGAIN_AFTER)
 
     async def _asked(self, number: int, at: int) -> list[Batch]:
+        if self._topic in self._client.cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(self._topic)
         leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, number))
         if leader is None or leader == -1:
             raise LeaderNotAvailableError
@@ -109,6 +123,7 @@ class LogReader:
         (part,) = parts
         if part[1] != 0:
             raise for_code(part[1])(f"{self._topic}, partition {number}, offset {at}")
+        self._ends[number] = part[2]
         content = MemoryRecords(part[-1])
         if content.size_in_bytes() > 0 and not content.has_next():
             raise RecordTooLargeError(f"{self._topic}, partition {number}, offset {at}: larger than {MAX_RECORD} bytes")
@@ -118,12 +133,28 @@ class LogReader:
         return found
 
 
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the log answers, asked again while it is away, for a while. Raises what it raised then: `KafkaError` or `LogUnavailable`."""
+    clock = asyncio.get_running_loop().time
+    until, is_told = clock() + PATIENCE, False
+    while True:
+        try:
+            return await ask()
+        except (KafkaError, LogUnavailable) as wrong:
+            if isinstance(wrong, FINAL) or clock() > until:
+                raise
+            if not is_told:
+                log.warning("the log does not answer, it is asked again", error=type(wrong).__name__)
+                is_told = True
+            await asyncio.sleep(AGAIN_AFTER)
+
+
 @asynccontextmanager
 async def reading(servers: str, topic: str) -> AsyncIterator[LogReader]:
     """A reader of a topic. Raises `KafkaError` where nobody is there."""
     client = AIOKafkaClient(**access(), bootstrap_servers=servers)
     try:
-        await client.bootstrap()
+        await patiently(client.bootstrap)
         await client.set_topics([topic])
         yield LogReader(client, topic)
     finally:

@@ -1,5 +1,6 @@
 """status, doctor: how an instance is, for people and for programs."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,7 @@ from services.tables import TablesUnavailable, connected
 from services.telemetry import STALE
 
 FAR_BEHIND = 5_000_000
+LONGEST = 10.0
 DEAD = "dead: `up` was killed; start it again"
 STEPS = {
     "fetch": ("fetching", "lecture"),
@@ -98,10 +100,13 @@ async def state_of(found: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _lag(kafka: str, ends: dict[int, int], at: dict[int, int]) -> int | None:
-    """How many records are still to be read, where the log answers."""
+    """How many records are still to be read, where the log answers within some seconds."""
+    if not ends:
+        return None
     try:
-        return await records_left(kafka, EVENTS, ends, at) if ends else None
-    except LogUnavailable:
+        async with asyncio.timeout(LONGEST):
+            return await records_left(kafka, EVENTS, ends, at)
+    except (LogUnavailable, TimeoutError):
         return None
 
 

@@ -80,9 +80,9 @@ class Instant:
 
 @dataclass(slots=True)
 class Story:
-    """What the rows of a case have said so far: whose it is, when its claim was registered, of whom, and answered; until when something was
-    done on it, when a column says that it was closed, and when what was done closed it. `unread`: what stood where a time was to be, and
-    was told.
+    """What the rows of a case have said so far: whose the last one was, when its claim was registered, of whom, and answered; until when
+    something was done on it, when a column says that it was closed, and when what was done closed it. `unread`: what stood where a time was
+    to be, and was told.
     """
 
     patient: str = ""
@@ -193,30 +193,28 @@ class Importing:
         if (activity := self._value(row, self.chosen.activity)) is not None:
             data["activity"] = activity
         data["actor"] = {"kind": "human", "id": actor[:LONGEST]} if actor else {"kind": "human"}
-        made = self._fact("case.worked", story.patient or case, instant, data)
+        made = self._fact("case.worked", story.patient, instant, data)
         if instant.is_repeated:
             self.report.warn(words.REPEATED, words.row_of_case(row.number, case))
         return made
 
     def _whose(self, row: Row, case: str, story: Story) -> None:
-        """Whose a row is: the patient it names, else the one that an earlier row of its case does, else its case's own."""
+        """Whose a row is: the patient it names, else a person of the case's own name. No other row says it: that would make the order of a
+        file a part of what its rows are known by.
+        """
         said = self._value(row, self.chosen.patient)
         if said is None and self.chosen.patient is not None:
-            what = words.PATIENT_OF_CASE if story.patient else words.NO_PATIENT
-            self.report.warn(what, words.row_of_case(row.number, case))
-        if said is None:
-            return
-        before = story.patient or (case if story.instant is not None else said)
-        if before != said and not story.has_several:
+            self.report.warn(words.NO_PATIENT, words.row_of_case(row.number, case))
+        before, story.patient = story.patient, said or case
+        if before not in ("", story.patient) and not story.has_several:
             story.has_several = True
             self.report.warn(words.SEVERAL_PATIENTS, words.case(case))
-        story.patient = said
 
     def _done(self, row: Row, case: str, story: Story, instant: Instant) -> Iterator[tuple[datetime, bytes]]:
         """What was done on a case; where that closes it, its closing, unless something was done later; what is done on one that was so
         closed opens it again.
         """
-        at, subject = instant.at, story.patient or case
+        at, subject = instant.at, story.patient
         if story.ended_at is not None and at > story.ended_at:
             story.ended_at = None
             yield at, self._fact("case.reopened", subject, instant, {"case": case, "actor": {"kind": "human"}})
@@ -240,7 +238,7 @@ class Importing:
             return
         if at != story.closed_at:
             story.closed_at = at
-            yield at, self._closed(case, story, story.patient or case, Instant(at))
+            yield at, self._closed(case, story, story.patient, Instant(at))
 
     def _closed(self, case: str, story: Story, subject: str, instant: Instant) -> bytes:
         is_answered = story.answered_at is not None and story.answered_at <= instant.at
@@ -258,7 +256,7 @@ class Importing:
             except ValueError:
                 self._warn_once(words.NO_CLAIM, case, story, registered)
                 return
-            story.registered_at, story.subject = at, story.patient or case
+            story.registered_at, story.subject = at, story.patient
             yield at, self._fact("claim.registered", story.subject, Instant(at), self._registration(row, case, claim))
         answered = self._value(row, claim.answered_at)
         story.is_answered = story.is_answered or answered is not None

@@ -66,7 +66,7 @@ def joined(day: str, clock: str) -> str:
 @dataclass(frozen=True, slots=True)
 class TimeReader:
     """How a column of times is read: with which zone, and whether 03/04/2026 is the third of April. `short_years`: how many years are
-    said in two digits; `century`: what is added to them, None where they may be the day instead.
+    said in two digits; `century`: what is added to them, None where they may be the day instead; `short_year`: the last of them.
     """
 
     zone: ZoneInfo | None
@@ -76,6 +76,7 @@ class TimeReader:
     without_clock: int = 0
     short_years: int = 0
     century: int | None = CENTURY
+    short_year: str = ""
 
     def read(self, text: str) -> datetime:
         """The instant of a cell, in UTC. Raises ValueError with the reason."""
@@ -172,7 +173,8 @@ def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
     return TimeReader(
         zone, day_first=seconds_above == 0, doubtful=0 if decided else doubtful, without_zone=without_zone,
         without_clock=without_clock, short_years=short_years,
-        century=CENTURY if len(lasts) <= len(firsts) else None,  # 26/08/03 may be of 2026: years differ less than days do
+        century=CENTURY if len(lasts) < len(firsts) else None,  # 26/08/03 may be of 2026: years differ less than days do
+        short_year=max(lasts, default=""),
     )  # fmt: skip
 
 

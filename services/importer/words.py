@@ -72,13 +72,10 @@ CASE_AS_PATIENT = Both(
 NO_PATIENT = Both(
     "no patient: the case counts as a person of its own", "pas de patient : le dossier compte pour une personne"
 )
-PATIENT_OF_CASE = Both(
-    "no patient: the one that an earlier row of the case names",
-    "pas de patient : celui qu'une ligne précédente du dossier indique",
-)
 SEVERAL_PATIENTS = Both(
-    "rows of one case name several patients: each of them has a case of that name, and their acts are not joined",
-    "les lignes d'un même dossier indiquent plusieurs patients : chacun a un dossier de ce nom, et leurs actes ne se suivent pas",
+    "rows of one case name several patients, or not all of them one: each of them has a case of that name, and their acts are not joined",
+    "les lignes d'un même dossier indiquent plusieurs patients, ou pas toutes le même : chacun a un dossier de ce nom, et leurs actes ne"
+    " se suivent pas",
 )
 REPEATED = Both(
     "says what the row before it says: an act of its own (was it exported twice?)",
@@ -144,11 +141,11 @@ def doubtful(n: int, *, day_first: bool) -> Both:
     )
 
 
-def short_years(n: int) -> Both:
-    """Years said in two digits."""
+def short_years(n: int, short: str) -> Both:
+    """Years said in two digits, and how one of them was read."""
     return Both(
-        f"{counted(n, 'date')} with a year of two digits: 26 was read as 2026",
-        f"{counted(n, 'date')} dont l'année a deux chiffres : 26 a été lu 2026",
+        f"{counted(n, 'date')} with a year of two digits: {short} was read as 20{short}",
+        f"{counted(n, 'date')} dont l'année a deux chiffres : {short} a été lu 20{short}",
     )
 
 

@@ -15,8 +15,10 @@ from services.tables import (
     NoGeneration,
     Pool,
     active_generation,
+    fold_version,
     generations,
 )
+from services.tables_people import one_at_a_time
 
 ARRIVING = 10.0
 """For how many seconds facts between partitions are waited for, as those are on which a rebuild has just taken over."""
@@ -90,6 +92,11 @@ async def rollback(one: Rebuilding) -> Generation:
         if not old:
             raise NoGeneration("there is no older generation to go back to")
         before = old[-1]
+        if before.fold_version != fold_version(before.policy):
+            raise NoGeneration(
+                f"generation {before.id} was made by another version of Parcours, and no projector of this one would go on with it: "
+                "parcours rebuild makes the tables anew"
+            )
         await saved.reopen(connection, before)
     return await hand_over(one, Generation(before.id, before.fold_version, before.policy, "building"))
 
@@ -102,4 +109,5 @@ async def drop(pool: Pool, number: int) -> None:
             raise NoGeneration(f"there is no generation {number}")
         if state == "active":
             raise NoGeneration(f"generation {number} is the one in use")
+        await one_at_a_time(connection)  # whoever erases reaches into every generation that is listed
         await saved.remove(connection, number)

@@ -17,8 +17,8 @@ from events.partitions import partition_of
 from projections.policy import Policy
 from services import tables_generations as saved
 from services import tables_projector as tables
-from services.log import end_offsets, first_offsets
-from services.log_reading import reading
+from services.log import LogUnavailable, end_offsets, first_offsets
+from services.log_reading import NOT_READ, patiently, reading
 from services.projector.filling import SEGMENT, Batches, Filling
 from services.projector.held import Memory
 from services.projector.records import Reader
@@ -181,14 +181,17 @@ async def _read(one: Rebuilding, work: Filling, left: Mapping[int, int]) -> None
             if some:
                 yield some
 
-        for number in left:
-            await work.fill(number, partial(batches, number), step)
+        try:
+            for number in left:
+                await work.fill(number, partial(batches, number), step)
+        except NOT_READ as wrong:
+            raise LogUnavailable(f"the log at {one.kafka} cannot be read on: {wrong!r}") from wrong
 
 
 async def rebuild(one: Rebuilding, policy: Policy | None, *, resume: bool = False, processes: int = 1) -> Generation:
     """A new generation, built beside the old one and handed over; readers never see it half-built."""
     made = await begin(one, policy, resume=resume)
-    until = await end_offsets(one.kafka, one.topic)
+    until = await _ends(one)
     await _fill_parts(one, made, until, processes)
     async with one.pool.acquire() as connection:
         at = await saved.reached(connection, made.schema)
@@ -198,6 +201,11 @@ async def rebuild(one: Rebuilding, policy: Policy | None, *, resume: bool = Fals
     await index(one, made)
     await fill(one, made, until)
     return await hand_over(one, made)
+
+
+async def _ends(one: Rebuilding) -> dict[int, int]:
+    """Where the log ends, asked again while it is away."""
+    return await patiently(partial(end_offsets, one.kafka, one.topic))
 
 
 async def _fill_parts(one: Rebuilding, made: Generation, until: Mapping[int, int], processes: int) -> None:
@@ -240,10 +248,16 @@ async def fill_in_processes(one: Rebuilding, made: Generation, until: Mapping[in
                 process.kill()
                 await process.wait()
 
-    async with asyncio.TaskGroup() as group:
-        for n, share in enumerate(shares):
-            if share:
-                group.create_task(work(n, share))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for n, share in enumerate(shares):
+                if share:
+                    group.create_task(work(n, share))
+    except ExceptionGroup as ended:
+        told, others = ended.split(NoGeneration)
+        if told is None or others is not None:
+            raise
+        raise NoGeneration(str(told.exceptions[0])) from None
 
 
 async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Generation:
@@ -252,8 +266,8 @@ async def hand_over(one: Rebuilding, made: Generation, tries: int = 20) -> Gener
     The projectors say what is different now: as soon as they see that the generation has changed.
     """
     for _ in range(tries):
-        await fill(one, made, await end_offsets(one.kafka, one.topic))
-        with suppress(*TRANSIENT):  # a projector may be in the middle of a long batch
+        with suppress(*TRANSIENT):  # a projector may be in the middle of a long batch, or erase what is caught up on
+            await fill(one, made, await _ends(one))
             if (active := await _switch(one, made)) is not None:
                 return active
         await asyncio.sleep(0.1)

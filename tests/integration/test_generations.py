@@ -596,6 +596,34 @@ async def test_a_rebuild_goes_on_only_with_what_was_to_be_a_rebuild_of_its_own_p
         await making.begin(one, None, resume=True)
 
 
+async def test_nobody_goes_back_to_a_generation_that_no_projector_of_this_version_would_go_on_with(line: Line) -> None:
+    await line.publish(busy())
+    await line.project()
+    before = line.generation
+    made = await making.rebuild(rebuilding(line), line.policy)
+    await line.fetch("update parcours.generation set fold_version = 'older' where id = $1", before.id)
+    with pytest.raises(NoGeneration, match=f"generation {before.id} was made by another version"):
+        await comparing.rollback(rebuilding(line))
+    async with line.pool.acquire() as connection:
+        active = await active_generation(connection)
+    assert active is not None
+    assert active.id == made.id
+
+
+async def test_a_rebuild_whose_process_ends_says_so_in_a_sentence(line: Line) -> None:
+    await line.publish(busy())
+    one = making.Rebuilding(
+        line.kafka,
+        line.pool,
+        line.topic,
+        clock_rule=False,
+        step=lambda _a, _b: None,
+        postgres="postgresql://127.0.0.1:1/nowhere",
+    )
+    with pytest.raises(NoGeneration, match="a process of the rebuild ended with 1: parcours rebuild --resume"):
+        await making.rebuild(one, line.policy, processes=2)
+
+
 async def test_the_old_generation_is_written_by_nobody_any_more(line: Line) -> None:
     await line.publish(busy())
     await line.project()

@@ -1,5 +1,6 @@
 """The log read in Kafka's batches: the same records that aiokafka's consumer gives, from and to any offset."""
 
+import asyncio
 from contextlib import aclosing
 from typing import Any
 
@@ -11,11 +12,13 @@ from aiokafka.errors import (
     NodeNotReadyError,
     OffsetOutOfRangeError,
     ReplicaNotAvailableError,
+    TopicAuthorizationFailedError,
     UnknownError,
 )
 
+from services import log as services_log
 from services import log_reading
-from services.log import Outgoing
+from services.log import LogUnavailable, Outgoing, records_left
 from services.log_reading import LogReader, reading
 from services.projector.spilled import Raw, raws
 from tests.builders import lines, worked
@@ -123,6 +126,43 @@ async def test_what_asking_again_would_not_mend_is_said(line: Line, monkeypatch:
         monkeypatch.setattr(reader, "_fetched", fetched)
         with pytest.raises(CorruptRecordException, match="partition 0, from 5: the checksum"):
             await read(reader, 0, 5, 7)
+
+
+async def test_a_log_that_is_shorter_than_it_was_is_not_waited_for(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await filled(line)
+    monkeypatch.setattr(log_reading, "STILL", 0.3)
+    last = said[0][-1][1] + 1
+    async with asyncio.timeout(20), reading(line.kafka, line.topic) as reader:
+        with pytest.raises(OffsetOutOfRangeError, match=rf"the log ends at \d+, and was to reach {last + 50}"):
+            await read(reader, 0, 0, last + 50)
+    monkeypatch.setattr(services_log, "STILL", 0.3)
+    async with asyncio.timeout(20):
+        with pytest.raises(LogUnavailable, match="nothing came"):
+            await records_left(line.kafka, line.topic, {0: last + 50}, {0: last - 1})
+
+
+async def test_a_topic_that_is_forbidden_is_not_asked_for_again(line: Line) -> None:
+    await filled(line)
+    async with asyncio.timeout(20), reading(line.kafka, line.topic) as reader:
+        reader._client.cluster.unauthorized_topics.add(line.topic)
+        with pytest.raises(TopicAuthorizationFailedError):
+            await read(reader, 0, 0, 1)
+
+
+async def test_a_log_that_is_away_is_waited_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_reading, "AGAIN_AFTER", 0.0)
+    left = [LogUnavailable(), KafkaConnectionError()]
+
+    async def ask() -> int:
+        if left:
+            raise left.pop()
+        return 7
+
+    assert await log_reading.patiently(ask) == 7
+    monkeypatch.setattr(log_reading, "PATIENCE", -1.0)
+    left.append(LogUnavailable())
+    with pytest.raises(LogUnavailable):
+        await log_reading.patiently(ask)
 
 
 async def test_whoever_has_enough_can_stop(line: Line) -> None:

@@ -422,18 +422,22 @@ def test_rows_without_a_patient_or_a_department_are_told_where_there_is_such_a_c
     assert found.report.warnings["no department: an act that moves nothing"] == ["row 1"]
 
 
-def test_a_row_without_a_patient_is_its_cases_patient_s_and_a_case_of_several_is_told(tmp_path: Path) -> None:
+def test_a_case_whose_rows_name_several_patients_or_not_all_of_them_one_is_told(tmp_path: Path) -> None:
     rows = ("c1;p1;02;A", "c1;;03;B", "c2;p2;02;A", "c2;p3;03;B", "c2;p2;04;A", "c3;;02;A", "c3;p4;03;B")
     text = "case;patient;time;service\n" + "".join(f"{row}\n" for row in rows)
     for day in ("02", "03", "04"):
         text = text.replace(f";{day};", f";2026-03-{day}T10:00:00Z;")
     found, facts = planned(brought(tmp_path, "log.csv", text))
 
-    assert [fact["subject"] for fact in facts] == ["p1", "p1", "p2", "p3", "p2", "c3", "p4"]
+    assert [fact["subject"] for fact in facts] == ["p1", "c1", "p2", "p3", "p2", "c3", "p4"]
     warned = found.report.warnings
-    assert warned["no patient: the one that an earlier row of the case names"] == ["row 2, case c1"]
-    assert warned["no patient: the case counts as a person of its own"] == ["row 6, case c3"]
-    assert [where for what, where in warned.items() if "several patients" in what] == [["case c2", "case c3"]]
+    assert warned["no patient: the case counts as a person of its own"] == ["row 2, case c1", "row 6, case c3"]
+    assert [where for what, where in warned.items() if "several patients" in what] == [
+        ["case c1", "case c2", "case c3"]
+    ]
+    turned = "\n".join([text.splitlines()[0], *reversed(text.splitlines()[1:])])
+    _, again = planned(brought(tmp_path, "turned.csv", turned))
+    assert {(one["subject"], one["id"]) for one in again} == {(one["subject"], one["id"]) for one in facts}
 
 
 def test_a_row_that_says_what_the_one_before_it_said_is_an_act_and_is_told(tmp_path: Path) -> None:
