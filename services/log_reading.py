@@ -5,8 +5,10 @@ fetching it. Its client, its requests and its reading of batches are used here a
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -94,20 +96,7 @@ class LogReader:
             await asyncio.gather(asked, return_exceptions=True)
 
     async def _fetched(self, number: int, at: int) -> list[Batch]:
-        is_told = False
-        while True:
-            try:
-                return await self._asked(number, at)
-            except FINAL:
-                raise
-            except KafkaError as wrong:
-                if not is_told:
-                    log.warning(
-                        "the log does not answer, it is asked again", error=type(wrong).__name__, partition=number
-                    )
-                    is_told = True
-                await self._client.force_metadata_update()
-                await asyncio.sleep(AGAIN_AFTER)
+        return await patiently(partial(self._asked, number, at), math.inf, self._client.force_metadata_update)
 
     async def _asked(self, number: int, at: int) -> list[Batch]:
         if self._topic in self._client.cluster.unauthorized_topics:
@@ -133,20 +122,31 @@ class LogReader:
         return found
 
 
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """What the log answers, asked again while it is away, for a while. Raises what it raised then: `KafkaError` or `LogUnavailable`."""
+async def nothing() -> None:
+    return
+
+
+async def patiently(
+    ask: Callable[[], Awaitable[T]], patience: float | None = None, before: Callable[[], Awaitable[Any]] = nothing
+) -> T:
+    """What the log answers, asked again while it is away, for so many seconds (`PATIENCE`); what is done `before` each further time.
+    Raises what it raised then: `KafkaError` or `LogUnavailable`.
+    """
     clock = asyncio.get_running_loop().time
-    until, is_told = clock() + PATIENCE, False
+    until, is_told = clock() + (PATIENCE if patience is None else patience), False
     while True:
         try:
             return await ask()
+        except FINAL:
+            raise
         except (KafkaError, LogUnavailable) as wrong:
-            if isinstance(wrong, FINAL) or clock() > until:
+            if clock() > until:
                 raise
             if not is_told:
                 log.warning("the log does not answer, it is asked again", error=type(wrong).__name__)
                 is_told = True
-            await asyncio.sleep(AGAIN_AFTER)
+        await before()
+        await asyncio.sleep(AGAIN_AFTER)
 
 
 @asynccontextmanager

@@ -87,7 +87,7 @@ def _times_seen(source: Source, found: Map, report: Report) -> TimeReader:
         report.warn(suspicion, column)
     if times.doubtful:
         report.warn(words.doubtful(times.doubtful, day_first=times.day_first), column)
-    if times.short_years and times.century is not None:
+    if times.short_year is not None:
         report.warn(words.short_years(times.short_years, times.short_year), column)
     if times.without_clock:
         report.warn(words.without_clock(times.without_clock, has_clock=found.clock is not None), column)

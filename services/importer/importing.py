@@ -92,7 +92,7 @@ class Story:
     registered_at: datetime | None = None
     subject: str = ""
     answered_at: datetime | None = None
-    is_answered: bool = False
+    says_answer: bool = False
     closed_at: datetime | None = None
     ended_at: datetime | None = None
     unread: set[tuple[str, str]] = field(default_factory=set)
@@ -145,7 +145,7 @@ class Importing:
             yield from self._done(row, case, story, story.instant)
             never_done.discard(self._cell(row, self.chosen.activity).strip())
         for case, story in stories.items():
-            if story.registered_at is None and story.is_answered:
+            if story.registered_at is None and story.says_answer:
                 self.report.warn(words.UNREGISTERED, words.case(case))
         for activity in sorted(never_done):
             self.report.warn(words.never_done(activity), self.source.path.name)
@@ -259,7 +259,7 @@ class Importing:
             story.registered_at, story.subject = at, story.patient
             yield at, self._fact("claim.registered", story.subject, Instant(at), self._registration(row, case, claim))
         answered = self._value(row, claim.answered_at)
-        story.is_answered = story.is_answered or answered is not None
+        story.says_answer = story.says_answer or answered is not None
         if story.registered_at is None or story.answered_at is not None or answered is None:
             return
         try:

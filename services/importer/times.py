@@ -15,7 +15,7 @@ from services.importer.encodings import unaccented
 
 ISO = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d\d)(?:(?:[ T]|, )(\d{1,2}):(\d\d)(?::(\d\d))?)?")
-CENTURY = 2000
+CENTURY = "20"
 HALF = re.compile(r"(.*:\d\d)\s?([AaPp])\.?[Mm]\.?")
 
 HOURS = re.compile(r"(.*\d)(?:[ T]|, | à )(\d{1,2}) ?[hH] ?(\d\d)?")
@@ -66,7 +66,7 @@ def joined(day: str, clock: str) -> str:
 @dataclass(frozen=True, slots=True)
 class TimeReader:
     """How a column of times is read: with which zone, and whether 03/04/2026 is the third of April. `short_years`: how many years are
-    said in two digits; `century`: what is added to them, None where they may be the day instead; `short_year`: the last of them.
+    said in two digits; `short_year`: the last of them, None where they may be the day instead.
     """
 
     zone: ZoneInfo | None
@@ -75,13 +75,16 @@ class TimeReader:
     without_zone: int
     without_clock: int = 0
     short_years: int = 0
-    century: int | None = CENTURY
-    short_year: str = ""
+    short_year: str | None = None
 
     def read(self, text: str) -> datetime:
         """The instant of a cell, in UTC. Raises ValueError with the reason."""
         text, half = _halved(text)
-        found = _iso(text) if ISO.match(text) else _numeric(text, self.century, day_first=self.day_first)
+        found = (
+            _iso(text)
+            if ISO.match(text)
+            else _numeric(text, day_first=self.day_first, short=self.short_year is not None)
+        )
         if found is not None and half:
             found = found.replace(hour=found.hour % 12 + (12 if half == "p" else 0)) if 1 <= found.hour <= 12 else None
         if found is None:
@@ -130,15 +133,15 @@ def _iso(text: str) -> datetime | None:
         return None
 
 
-def _numeric(text: str, century: int | None, *, day_first: bool) -> datetime | None:
+def _numeric(text: str, *, day_first: bool, short: bool) -> datetime | None:
     match = NUMERIC.fullmatch(text)
     if match is None:
         return None
     one, other, year, *clock = match.groups()
     if len(year) == 2:
-        if century is None:
+        if not short:
             return None
-        year = str(century + int(year))
+        year = CENTURY + year
     day, month = (one, other) if day_first else (other, one)
     try:
         hour, minute, second = (int(part or 0) for part in clock)
@@ -173,8 +176,7 @@ def time_reader(cells: Iterable[str], zone: ZoneInfo | None) -> TimeReader:
     return TimeReader(
         zone, day_first=seconds_above == 0, doubtful=0 if decided else doubtful, without_zone=without_zone,
         without_clock=without_clock, short_years=short_years,
-        century=CENTURY if len(lasts) < len(firsts) else None,  # 26/08/03 may be of 2026: years differ less than days do
-        short_year=max(lasts, default=""),
+        short_year=max(lasts) if len(lasts) < len(firsts) else None,  # 26/08/03 may be of 2026: years differ less than days do
     )  # fmt: skip
 
 

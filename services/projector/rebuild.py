@@ -18,7 +18,7 @@ from projections.policy import Policy
 from services import tables_generations as saved
 from services import tables_projector as tables
 from services.log import LogUnavailable, end_offsets, first_offsets
-from services.log_reading import NOT_READ, patiently, reading
+from services.log_reading import NOT_READ, LogReader, patiently, reading
 from services.projector.filling import SEGMENT, Batches, Filling
 from services.projector.held import Memory
 from services.projector.records import Reader
@@ -168,24 +168,23 @@ async def _read(one: Rebuilding, work: Filling, left: Mapping[int, int]) -> None
         done += n
         one.step(done, total)
 
-    async with reading(one.kafka, one.topic) as whole:
+    async def batches(whole: LogReader, number: int, start: int) -> Batches:
+        some = list[Raw]()
+        async with aclosing(whole.batches(number, start, left[number])) as found:
+            async for batch in found:
+                some += raws(number, batch, start, left[number])
+                if len(some) >= AT_ONCE:
+                    yield some
+                    some = []
+        if some:
+            yield some
 
-        async def batches(number: int, start: int) -> Batches:
-            some = list[Raw]()
-            async with aclosing(whole.batches(number, start, left[number])) as found:
-                async for batch in found:
-                    some += raws(number, batch, start, left[number])
-                    if len(some) >= AT_ONCE:
-                        yield some
-                        some = []
-            if some:
-                yield some
-
-        try:
+    try:
+        async with reading(one.kafka, one.topic) as whole:
             for number in left:
-                await work.fill(number, partial(batches, number), step)
-        except NOT_READ as wrong:
-            raise LogUnavailable(f"the log at {one.kafka} cannot be read on: {wrong!r}") from wrong
+                await work.fill(number, partial(batches, whole, number), step)
+    except NOT_READ as wrong:
+        raise LogUnavailable(f"the log at {one.kafka} cannot be read on: {wrong!r}") from wrong
 
 
 async def rebuild(one: Rebuilding, policy: Policy | None, *, resume: bool = False, processes: int = 1) -> Generation:
