@@ -61,7 +61,7 @@ class Published:
     lines: int = 0
     facts: int = 0
     refused: int = 0
-    wrong: dict[int, str] = field(default_factory=dict)
+    wrong: dict[int, Both] = field(default_factory=dict)
     ticks: int = 0
     latest: datetime | None = None
     ends: dict[int, int] = field(default_factory=dict)

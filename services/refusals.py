@@ -68,11 +68,8 @@ RULES: Final = tuple(
 
 def refusal(wrong: Refused | UnknownJurisdiction) -> Both:
     """Where a record fails, and the rule it breaks."""
-    if isinstance(wrong, Refused):
-        field, rule = wrong.field, wrong.rule
-    else:
-        field, rule = "data.jurisdiction", outlawed(wrong)
-    return Both(f"{field}: {rule}", f"{field} : {rule_said(rule, 'fr')}")
+    field, rule = (wrong.field, wrong.rule) if isinstance(wrong, Refused) else ("data.jurisdiction", outlawed(wrong))
+    return Both(f"{field}: {rule}", f"{field} : {ruled(rule).fr}")
 
 
 def outlawed(unknown: UnknownJurisdiction) -> str:
@@ -80,11 +77,10 @@ def outlawed(unknown: UnknownJurisdiction) -> str:
     return f"{unknown} is no jurisdiction of the policy in force"
 
 
-def rule_said(rule: str, lang: str) -> str:
-    """A broken rule in a language; as it is where it is not known in French."""
-    if lang == "fr":
-        plain = rule.removeprefix("Value error, ")
-        for pattern, french in RULES:
-            if found := pattern.fullmatch(plain):
-                return found.expand(french)
-    return rule
+def ruled(rule: str) -> Both:
+    """A broken rule in both languages; in English twice where it is not known in French."""
+    plain = rule.removeprefix("Value error, ")
+    for pattern, french in RULES:
+        if found := pattern.fullmatch(plain):
+            return Both(rule, found.expand(french))
+    return Both(rule, rule)

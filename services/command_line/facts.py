@@ -17,7 +17,6 @@ from projections.patient import check
 from projections.policy import Policy
 from projections.rows import Log, Row, result
 from services import reading
-from services.bilingual import spoken
 from services.command_line.instance import PolicyFile, read_policy
 from services.command_line.showing import (
     AsJson,
@@ -122,7 +121,7 @@ def publish(
         )
         out.print(f"{published}, {parked}.", markup=False)
         for number, wrong in done.wrong.items():
-            err.print(said(f"  line {number}: {wrong}", f"  ligne {number} : {spoken(wrong, 1)}"), markup=False)
+            err.print(said(f"  line {number}: {wrong}", f"  ligne {number} : {wrong.fr}"), markup=False)
         if done.refused:
             err.print(said("  all of them: parcours parked list", "  toutes : parcours parked list"), markup=False)
 

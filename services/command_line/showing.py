@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, NoReturn, ParamSpec, TypeVar, cast
 
 import orjson
 import typer
-from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -48,7 +48,7 @@ def session_language() -> Literal["en", "fr"]:
 
 
 SPOKEN = session_language()
-PAIR, LONG_WORD, BESIDE = 2, 40, 3
+PAIR, WIDEST = 2, 10_000
 
 
 class Speaking:
@@ -198,19 +198,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         table.add_column(column, overflow="fold", no_wrap=column == whole)
     for line in lines:
         table.add_row(*line)
-    if len(columns) > PAIR and _narrowest(columns, lines) > out.width:
+    narrowest = Measurement.get(out, out.options.update(max_width=WIDEST), table).minimum  # that breaks no word
+    if len(columns) > PAIR and narrowest > out.width:
         _print_below(title, columns, lines)
     else:
         out.print(table)
-
-
-def _narrowest(columns: Sequence[str], lines: Sequence[Sequence[Text]]) -> int:
-    """How wide a table is that breaks no word but very long ones."""
-    words = (
-        [word for cell in (head, *cells) for word in str(cell).split()]
-        for head, *cells in zip(columns, *lines, strict=True)
-    )
-    return sum(min(LONG_WORD, max(map(cell_len, some), default=0)) + BESIDE for some in words)
 
 
 def _print_below(title: str, columns: Sequence[str], lines: Sequence[Sequence[Text]]) -> None:
@@ -233,6 +225,8 @@ def told(cell: object) -> str:
             return ""
         case datetime():
             return moment(Speaking.language, cell, UTC)
+        case Both():
+            return _in_words(cell)
         case bool():
             return said("yes", "oui") if cell else said("no", "non")
         case float():

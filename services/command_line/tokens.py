@@ -22,7 +22,7 @@ from services.command_line.showing import (
 )
 from services.projector import retrying
 from services.projector.records import shown_value
-from services.refusals import rule_said
+from services.refusals import ruled
 from services.security import Role, create_token
 from services.tables import connected
 from services.tables_projector import release_partition
@@ -144,7 +144,7 @@ def list_parked(home: Home = None, *, as_json: AsJson = False) -> None:
         said("Parked records", "Enregistrements mis de côté"),
         heads("partition", "offset", "reason", "where", "rule", "tenant", "subject"),
         [
-            (r["partition"], r["offset"], r["code"], r["field"], _rule(r["rule"]), r["tenant"], r["subject"])
+            (r["partition"], r["offset"], r["code"], r["field"], ruled(r["rule"]), r["tenant"], r["subject"])
             for r in rows
         ],
     )
@@ -174,14 +174,10 @@ def show_parked(
     if as_json:
         print_json(told)
     else:
-        told["rule"] = _rule(str(told["rule"]))
+        told["rule"] = ruled(str(told["rule"]))
         print_table(
             said(f"Parked at {partition}:{offset}", f"Mis de côté en {partition}:{offset}"), ("", ""), told.items()
         )
-
-
-def _rule(rule: str) -> str:
-    return said(rule, rule_said(rule, "fr"))
 
 
 def _nothing_at(partition: int, offset: int) -> Problem:

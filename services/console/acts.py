@@ -30,7 +30,7 @@ def _act(routes: APIRouter, console: Console) -> None:
     @routes.post("/{lang}/acts")
     async def act(
         request: Request, lang: str, alert: Field, kind: Field, csrf: Field, back: Field = "", reason: Field = "", until: Field = "",
-        seen: Annotated[str | None, Form(max_length=2_000)] = None,
+        seen: Field = "",
     ) -> Response:  # fmt: skip
         async with console.opened(request, lang) as (connection, who, view):
             check_form(who, csrf)
@@ -72,15 +72,14 @@ def _of_its_claim(row: Any, stand: Iterable[Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def _problem(wish: acting.Wish, row: Any, seen: str | None, view: View) -> str | None:
-    """Why an act is not taken: what is missing, or what somebody else did since the page was made on which nobody, or another, had."""
+def _problem(wish: acting.Wish, row: Any, seen: str, view: View) -> str | None:
+    """Why an act is not taken: what is missing, or what somebody else has done about the alert since the page was made."""
     if wish.until is not None and datetime.fromisoformat(wish.until) <= datetime.now(UTC):
         return view.t("until_over")
     if wish.kind == "dismissed" and wish.reason is None:
         return view.t("reason_needed")
-    is_taken = row["act"] == "acknowledged" and row["act_by"] != wish.by
-    if wish.kind == "acknowledged" and seen is not None and is_taken and seen != f"by {row['act_by']}":
-        return view.t("taken_meanwhile", by=row["act_by"], at=view.moment(row["act_at"]))
+    if seen not in ("", view.act_seen(row)) and row["act_by"] != wish.by:
+        return view.t("done_meanwhile", by=row["act_by"], what=view.state(row["act"]), at=view.moment(row["act_at"]))
     return None
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from projections.claim import Claim
 from projections.patient import PatientFile
 from services import reading
 from services import tables_alerts as alerts
@@ -13,7 +14,7 @@ from services.console import pages
 from services.console.frame import PAGE, Console, ignored, instant_of, text_of
 from services.console.listing import departments_of
 from services.console.pages import View
-from services.console.visits import Missing
+from services.console.visits import Looking, Missing
 from services.files import claim_told, file_of, files_of
 from services.sight import Sight, may_see
 
@@ -64,15 +65,14 @@ def _claim(routes: APIRouter, console: Console) -> None:
     async def claim(request: Request, lang: str, claim: str, patient: str = "", as_of: str = "") -> Response:
         async with console.opened(request, lang) as (connection, who, view):
             rows = await reading.patients_with_claim(connection, who.tenant, text_of(patient), text_of(claim) or "")
-            shown, at, is_known = [], instant_of(as_of), False
+            shown, at = [], instant_of(as_of)
+            now_files = (
+                [] if at is None else [await file_of(connection, who.tenant, row["patient"], None) for row in rows]
+            )
+            is_known = any(_sees(who, file, claim) for file in now_files)
             for row in rows:
-                if at is not None:
-                    now_file = await file_of(connection, who.tenant, row["patient"], None)
-                    said = now_file.claims.get(claim)
-                    is_known |= said is not None and said.has_begun and Sight(now_file, who.departments).claim(said)
                 for file in await files_of(connection, who.tenant, row["patient"], at):
-                    one = file.claims.get(claim)
-                    if one is None or not one.has_begun or not Sight(file, who.departments).claim(one):
+                    if (one := _sees(who, file, claim)) is None:
                         continue
                     await tables.note_access(connection, who.name, who.tenant, file.patient, f"claim {claim}", None)
                     stand = await alerts.standing(connection, who.tenant, file.patient, who.departments)
@@ -83,16 +83,14 @@ def _claim(routes: APIRouter, console: Console) -> None:
         if not shown and not is_known:
             raise Missing
         return console.page(
-            request,
-            who,
-            view,
-            "claim",
-            claims=shown,
-            name=claim,
-            patient=patient,
-            as_of=at,
-            ignored=ignored(as_of=(as_of, at)),
-        )
+            request, who, view, "claim", claims=shown, name=claim, patient=patient, as_of=at, ignored=ignored(as_of=(as_of, at)),
+        )  # fmt: skip
+
+
+def _sees(who: Looking, file: PatientFile, claim: str) -> Claim | None:
+    """A claim of a file, where it has begun and is shown to whoever looks."""
+    one = file.claims.get(claim)
+    return one if one is not None and one.has_begun and Sight(file, who.departments).claim(one) else None
 
 
 def _patient(routes: APIRouter, console: Console) -> None:

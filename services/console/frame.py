@@ -100,7 +100,7 @@ class Console:
         shown = {
             "v": view, "t": view.t, "who": who, "asset": asset_url, "path": request.url.path, "query": request.url.query,
             "done": None if who is None else request.session.pop("done", None),
-            "other": "en" if view.language == "fr" else "fr", "quote": lambda text: quote(text, safe=""), "active": name, "back": "",
+            "other": "en" if view.language == "fr" else "fr", "quote": lambda text: quote(text, safe=""), "active": name,
         }  # fmt: skip
         return HTMLResponse(environment().get_template(f"{name}.html").render(shown | more), status, HEADERS)
 

@@ -1,12 +1,13 @@
 """The pages that list: the morning, cases, claims, departments, small flows."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from projections.rows import Row
 from services import tables_alerts as alerts
 from services import tables_figures as counted
 from services import tables_query as tables
@@ -16,9 +17,12 @@ from services.console.visits import Looking
 from services.cursors import cursor_of, key_of
 from services.matrix import drawing, matrix_of
 from services.sight import departments_seen
+from services.tables import Connection
+from services.tables_query import Key
 
 MOST_UNSAID = 10_000
 FOUND = 20
+Walk = Callable[[Connection, tables.Asked, int, Key | None], Awaitable[tuple[list[Row], Key | None]]]
 OFFERED = 300
 
 
@@ -70,22 +74,9 @@ def _cases(routes: APIRouter, console: Console) -> None:
             )  # fmt: skip
             by_age = sort == "age"
             key = key_of(after or None, 3 if by_age else 4, [0 if by_age else 1])
-            walk = tables.cases_by_age if by_age else tables.cases_by_level
-            called, patients, only_closed = [], [], False
-            for text in _spellings(asked.text):
-                asked = replace(asked, text=text)
-                rows, more = await walk(connection, asked, PAGE, key)
-                if text is not None and not after:
-                    called = await tables.claims_called(connection, who.tenant, text, FOUND, who.departments)
-                    patients = await tables.patients_called(connection, who.tenant, text, FOUND, who.departments)
-                    # somebody who looks for a patient finds them, whatever became of it
-                    if not rows and asked.state == "open":
-                        rows, more = await walk(connection, replace(asked, state=None), PAGE, key)
-                        only_closed = bool(rows)
-                        state = "all" if only_closed else state
-                if rows or called or patients:
-                    find = text or ""
-                    break
+            found = await _found(
+                connection, asked, tables.cases_by_age if by_age else tables.cases_by_level, key, after
+            )
 
         async def make() -> str:
             async with console.counting.acquire() as again:
@@ -93,12 +84,12 @@ def _cases(routes: APIRouter, console: Console) -> None:
 
         chart = await console.kept.get(("ageing", who.tenant, who.departments, view.language), make)
         asked_for = {
-            "state": state, "min_level": min_level, "department": department, "topic": topic, "sort": sort, "find": find,
-            "older": older,
+            "state": "all" if found.only_closed else state, "min_level": min_level, "department": department, "topic": topic, "sort": sort,
+            "find": found.text or find, "older": older,
         }  # fmt: skip
         return console.page(
-            request, who, view, "cases", rows=rows, more=cursor_of(more), asked=asked_for, chart=chart, after=after,
-            called=called, patients=patients, only_closed=only_closed, offered=offered, ignored=strange,
+            request, who, view, "cases", rows=found.rows, more=cursor_of(found.more), asked=asked_for, chart=chart, after=after,
+            called=found.called, patients=found.patients, only_closed=found.only_closed, offered=offered, ignored=strange,
         )  # fmt: skip
 
 
@@ -145,6 +136,34 @@ def _topics(routes: APIRouter, console: Console) -> None:
         small, mass, n = await console.kept.get(("topics", who.tenant, who.departments, view.language), make)
         begin = pages.drawn_since([*small, *mass], view)
         return console.page(request, who, view, "topics", small=small, mass=mass, n=n, begin=begin)
+
+
+@dataclass(slots=True)
+class Found:
+    """A page of cases; where somebody was looked for, also claims, patients without a case, and by which spelling they were found."""
+
+    rows: list[Row]
+    more: Key | None
+    text: str | None = None
+    only_closed: bool = False
+    called: list[Row] = field(default_factory=list)
+    patients: list[str] = field(default_factory=list)
+
+
+async def _found(connection: Connection, asked: tables.Asked, walk: Walk, key: Key | None, after: str) -> Found:
+    """What a search finds, by the first spelling that finds anything; whoever looks for a patient finds them, whatever became of it."""
+    for text in _spellings(asked.text):
+        found = Found(*await walk(connection, replace(asked, text=text), PAGE, key), text)
+        if text is None or after:
+            return found
+        found.called = await tables.claims_called(connection, asked.tenant, text, FOUND, asked.departments)
+        found.patients = await tables.patients_called(connection, asked.tenant, text, FOUND, asked.departments)
+        if not found.rows and asked.state == "open":
+            found.rows, found.more = await walk(connection, replace(asked, text=text, state=None), PAGE, key)
+            found.only_closed = bool(found.rows)
+        if found.rows or found.called or found.patients:
+            return found
+    return Found([], None)
 
 
 def _spellings(text: str | None) -> list[str | None]:

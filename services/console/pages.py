@@ -17,10 +17,11 @@ from projections.saying import reason_rows
 from projections.words import CLOCKS, LADDER, LEVELS, TITLES, reasons
 from services import tables_figures as counted
 from services import tables_query as tables
+from services.bilingual import spoken
 from services.console import charts, texts
 from services.console.texts import Language
 from services.files import concerns, way, where
-from services.refusals import rule_said
+from services.refusals import ruled
 from services.tables import Connection, active_generation
 from services.tables_alerts import alert_state, worst_first
 
@@ -51,7 +52,12 @@ class View:
 
     def rule(self, rule: str) -> str:
         """The rule that a parked record breaks."""
-        return rule_said(rule, self.language)
+        return spoken(ruled(rule), self.language == "fr")
+
+    @staticmethod
+    def act_seen(alert: Any) -> str:
+        """What a page knew to have been done about an alert last: a form says it again, so that what was done since is told."""
+        return f"{alert['act'] or 'nothing'} {alert['act_by'] or ''}".strip()
 
     def day(self, at: datetime | str | None) -> str:
         return texts.day(self.language, instant(at), self.zone)

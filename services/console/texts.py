@@ -47,9 +47,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "nothing_stopped": ("Aucun dossier ne s'est arrêté.", "No case has stopped."),
     "take": ("Je m'en occupe", "I'll take it"),
     "take_over": ("Reprendre à mon compte", "Take it over"),
-    "taken_meanwhile": (
-        "{by} s'en occupe déjà, depuis le {at} : rien n'a été noté. Pour le reprendre à votre compte, revenez à l'alerte.",
-        "{by} has taken it on already, on {at}: nothing was noted. To take it over, go back to the alert.",
+    "done_meanwhile": (
+        "{by} a agi depuis (alerte {what}, le {at}). Votre geste n'a pas été noté : pour passer outre, revenez à l'alerte.",
+        "{by} has acted since (alert {what}, on {at}). What you did was not noted: to do it all the same, go back to the alert.",
     ),
     "silenced_list": ("En silence", "Silenced"),
     "silenced_until": ("jusqu'au {at} inclus", "until the end of {at}"),

@@ -145,7 +145,7 @@ async def test_taking_an_alert_with_and_without_script(line: Line, script: bool)
         assert await page.locator("text=Je m'en occupe").count() == 0
 
 
-async def test_what_somebody_else_took_meanwhile_is_told_and_can_be_taken_over(line: Line) -> None:
+async def test_what_somebody_else_did_meanwhile_is_told_and_can_be_taken_over(line: Line) -> None:
     await tell(line)
     async with (
         served(line) as api,
@@ -155,8 +155,10 @@ async def test_what_somebody_else_took_meanwhile_is_told_and_can_be_taken_over(l
         await asyncio.gather(
             _project_until(line, "alert.acknowledged"), page.click("ol.calls li:first-child >> text=Je m'en occupe")
         )
-        await other.click("ol.calls li:first-child >> text=Je m'en occupe")  # of a page that was made before
-        assert "Mme Lambert s'en occupe déjà" in await other.inner_text("main")
+        await other.click("ol.calls li:first-child >> text=Autres actions")  # of a page that was made before
+        await other.fill("ol.calls li:first-child input[name=reason]", "a planned circuit")
+        await other.click("ol.calls li:first-child >> button[value=dismissed]")
+        assert "Mme Lambert a agi depuis (alerte prise en charge" in await other.inner_text("main")
         assert len(await line.fetch("select 1 from parcours.alert_act")) == 1
         await other.click("text=Revenir à l'alerte")
         await asyncio.gather(_project_until(line, "alert.acknowledged", 2), other.click("text=Reprendre à mon compte"))

@@ -9,7 +9,7 @@ import pytest
 from events.catalogue import CURRENT, decoded
 from events.envelope import Refused
 from projections.jurisdictions import UnknownJurisdiction
-from services.refusals import refusal, rule_said
+from services.refusals import refusal, ruled
 
 ENVELOPE = {
     "specversion": "1.0", "id": "1", "source": "/test", "subject": "p1", "time": "2026-03-02T10:00:00Z", "recordedtime": "2026-03-02T10:00:00Z",
@@ -69,7 +69,7 @@ def wrong_envelopes() -> Iterator[Refused]:
 def test_every_rule_that_a_record_can_break_is_said_in_french() -> None:
     rules = {wrong.rule for wrong in (*wrong_data(), *wrong_envelopes())}
     assert len(rules) > 35
-    assert sorted(rule for rule in rules if rule_said(rule, "fr") == rule) == []
+    assert sorted(rule for rule in rules if ruled(rule).fr == rule) == []
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_every_rule_that_a_record_can_break_is_said_in_french() -> None:
     ],
 )  # fmt: skip
 def test_what_a_log_or_the_tables_refuse_is_said_in_french(rule: str) -> None:
-    assert rule_said(rule, "fr") != rule
-    assert rule_said(rule, "en") == rule
+    assert ruled(rule).fr != rule
+    assert ruled(rule) == rule
 
 
 def test_a_refusal_names_the_field_and_the_rule_and_an_unknown_law_its_field() -> None:
@@ -90,4 +90,4 @@ def test_a_refusal_names_the_field_and_the_rule_and_an_unknown_law_its_field() -
     law = refusal(UnknownJurisdiction("atlantis"))
     assert str(law) == "data.jurisdiction: atlantis is no jurisdiction of the policy in force"
     assert law.fr == "data.jurisdiction : atlantis n'est pas une réglementation de la politique en vigueur"
-    assert rule_said("something new", "fr") == "something new"
+    assert ruled("something new").fr == "something new"
