@@ -36,6 +36,9 @@ KNOWN = {
         "case number",
         "case reference",
         "référence du dossier",
+        "reference",
+        "reference number",
+        "référence",
         "id",
     ),
     "patient": (

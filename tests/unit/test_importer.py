@@ -440,6 +440,13 @@ def test_a_case_whose_rows_name_several_patients_or_not_all_of_them_one_is_told(
     assert {(one["subject"], one["id"]) for one in again} == {(one["subject"], one["id"]) for one in facts}
 
 
+@pytest.mark.parametrize("name", ["Reference", "Référence", "reference number"])
+def test_a_reference_is_the_case(tmp_path: Path, name: str) -> None:
+    text = f"{name};patient;time;service\nr1;p1;2026-03-02T10:00:00Z;A\n"
+    _, facts = planned(brought(tmp_path, "log.csv", text))
+    assert facts[0]["data"]["case"] == "r1"
+
+
 def test_a_row_that_says_what_the_one_before_it_said_is_an_act_and_is_told(tmp_path: Path) -> None:
     text = "case;time;service\n" + "c1;2026-03-02T10:00:00Z;A\n" * 3 + "c1;2026-03-03T10:00:00Z;A\n"
     found, facts = planned(brought(tmp_path, "log.csv", text))
