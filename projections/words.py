@@ -103,9 +103,21 @@ def deadline_fr(due: datetime, zone: ZoneInfo) -> str:
 
 
 def _deadline(due: datetime, zone: ZoneInfo, said: DaySaid) -> str:
-    local = due.astimezone(zone)
-    midnight = local.hour == local.minute == local.second == 0
-    return said(due - _MOMENT if midnight else due, zone)
+    return said(due - _MOMENT if _is_midnight(due, zone) else due, zone)
+
+
+def _is_midnight(at: datetime, zone: ZoneInfo) -> bool:
+    local = at.astimezone(zone)
+    return local.hour == local.minute == local.second == 0
+
+
+def until_when(due: datetime, zone: ZoneInfo) -> tuple[str, str]:
+    """Until when something is due, in English and French: the end of a day, or the moment that was named."""
+    en, fr = deadline_en(due, zone), deadline_fr(due, zone)
+    if _is_midnight(due, zone):
+        return f"by the end of {en}", f"le {fr} au soir"
+    at = f"{due.astimezone(zone):%H:%M}"
+    return f"by {at} on {en}", f"le {fr} à {at}"
 
 
 def arrows(departments: Iterable[str]) -> str:
@@ -255,12 +267,12 @@ def _claim_reasons(claim: Claim, found: Finding) -> list[Said]:
     if found.kind == "late_contribution":
         part = next((p for p in claim.contributions if found.id.endswith(f":{p.fact}")), None)
         if part is not None:
-            en, fr = deadline_en(part.due_at, zone), deadline_fr(part.due_at, zone)
+            en, fr = until_when(part.due_at, zone)
             said.append(
                 Said(
                     "contribution",
-                    f"{part.department} owed its part by the end of {en}",
-                    f"{part.department} devait sa contribution au plus tard le {fr}",
+                    f"{part.department} owed its part {en}",
+                    f"{part.department} devait sa contribution, échéance {fr}",
                     (part.fact,),
                 )
             )
@@ -279,14 +291,8 @@ def _clock_reasons(claim: Claim, found: Finding) -> list[Said]:
         if clock is None:
             continue
         en, fr = CLOCKS[clock.name]
-        said.append(
-            Said(
-                f"{clock.name}_late",
-                f"{en} due by the end of {deadline_en(clock.due_at, zone)}",
-                f"{fr} : échéance le {deadline_fr(clock.due_at, zone)} au soir",
-                (clock.fact,),
-            )
-        )
+        until_en, until_fr = until_when(clock.due_at, zone)
+        said.append(Said(f"{clock.name}_late", f"{en} due {until_en}", f"{fr} : échéance {until_fr}", (clock.fact,)))
     return said
 
 

@@ -322,11 +322,17 @@ def happened(facts: Iterable[Recorded], view: View) -> list[dict[str, Any]]:
     """Facts as a timeline shows them."""
     return [
         {
-            "at": fact.occurred_at, "recorded_at": fact.recorded_at, "said": view.fact(fact.type), "where": way(*where(fact)),
+            "at": fact.occurred_at, "recorded_at": fact.recorded_at, "said": _said(fact, view), "where": way(*where(fact)),
             "fact": fact.name, "later": False,
         }
         for fact in facts
     ]  # fmt: skip
+
+
+def _said(fact: Recorded, view: View) -> str:
+    """What happened; of an act also what its source calls it."""
+    activity = getattr(fact.data, "activity", None)
+    return view.fact(fact.type) + (f"{view.t('colon')} {activity}" if activity else "")
 
 
 def instants(file: PatientFile, name: str, view: View) -> list[datetime]:

@@ -33,6 +33,10 @@ def stretch(value: object) -> timedelta:
 Stretch = Annotated[timedelta, BeforeValidator(stretch)]
 
 
+Level = Annotated[str, Field(pattern=r"^(B[1-4]|U[0-5])$")]
+"""A level of a case or a step of a claim."""
+
+
 class Strictly(BaseModel):
     """Unknown names are mistakes, not wishes."""
 
@@ -44,7 +48,7 @@ class Rule(Strictly):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")]
     findings: Annotated[tuple[Kind, ...], Field(min_length=1)]
-    from_level: str | None = None
+    from_level: Level | None = None
     severity: Severity | None = None
     roles: Annotated[tuple[str, ...], Field(alias="for")] = ()
     group_by: tuple[Literal["department", "rule"], ...] = ()
@@ -66,7 +70,7 @@ class Inhibition(Strictly):
     """An open finding that speaks for others of the same case."""
 
     by: tuple[Kind, ...]
-    from_level: str | None = None
+    from_level: Level | None = None
     mutes: tuple[Kind, ...]
 
 

@@ -1,8 +1,12 @@
 """The unanswered claim: what other systems' bug trackers taught, each a test. DOMAIN section 4."""
 
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from projections.policy import Policy
+from projections.words import until_when
 from tests.builders import (
     DAY,
     HOUR,
@@ -379,3 +383,10 @@ def test_an_answer_that_ends_a_claim_has_answered_its_message_first(*, is_sent: 
     )
 
     assert found.clock("next")["state"] == "met"
+
+
+def test_a_deadline_within_a_day_is_told_with_its_time_of_day() -> None:
+    paris = ZoneInfo("Europe/Paris")
+    midnight, evening = datetime(2026, 11, 2, 23, tzinfo=UTC), datetime(2026, 11, 28, 22, 21, 59, tzinfo=UTC)
+    assert until_when(midnight, paris) == ("by the end of 2 November 2026", "le 2 novembre 2026 au soir")
+    assert until_when(evening, paris) == ("by 23:21 on 28 November 2026", "le 28 novembre 2026 à 23:21")

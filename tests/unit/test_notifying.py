@@ -65,6 +65,7 @@ def test_the_default_rules_can_be_used_and_take_every_finding() -> None:
         ('version = "1"\nspeed = 3', "speed"),
         (RULE + 'wait = "soon"', "wait"),
         (RULE.replace("bounced_case", "bounced"), "findings"),
+        (RULE + 'from_level = "Z9"', "from_level"),
         (RULE + RULE.partition("\n")[2], "two rules are called a"),
     ],
 )
