@@ -9,7 +9,7 @@ import typer
 from services.backup import Place, back_up, index_of, put_back
 from services.command_line.facts import progress
 from services.command_line.generations import stepping
-from services.command_line.showing import Home, Problem, here, out, plainly, run, said
+from services.command_line.showing import Home, Problem, at_home, here, out, plainly, run, said
 from services.log_topics import ensure_topics
 from services.servers import Servers, sole_owner
 from services.settings import ALERTS, EVENTS, settings
@@ -67,8 +67,8 @@ def restore(folder: Folder, home: Home = None) -> None:
         one.restoring_file.unlink(missing_ok=True)
     out.print(
         said(
-            f"{counts[EVENTS]} facts, {counts[ALERTS]} alerts and the tables are back. Start with: parcours up",
-            f"{counts[EVENTS]} faits, {counts[ALERTS]} alertes et les tables sont de retour. Pour démarrer : parcours up",
+            f"{counts[EVENTS]} facts, {counts[ALERTS]} alerts and the tables are back. Start with: parcours up{at_home(one)}",
+            f"{counts[EVENTS]} faits, {counts[ALERTS]} alertes et les tables sont de retour. Pour démarrer : parcours up{at_home(one)}",
         ),
         markup=False,
     )

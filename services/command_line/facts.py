@@ -124,6 +124,8 @@ def publish(
             err.print(said(f"  line {number}: {wrong}", f"  ligne {number} : {wrong.fr}"), markup=False)
         if done.refused:
             err.print(said("  all of them: parcours parked list", "  toutes : parcours parked list"), markup=False)
+    if done.refused:
+        raise typer.Exit(int(Exit.PROBLEM))
 
 
 def _examined(file: Path) -> int:

@@ -20,6 +20,7 @@ from services.command_line.showing import (
     Exit,
     Home,
     Problem,
+    at_home,
     err,
     fail,
     fail_for,
@@ -146,11 +147,12 @@ async def _show_link(api: str, postgres: str) -> None:
 
 
 def _detach(one: Settings, port: int | None, policy_file: Path | None, projectors: int, flags: list[str]) -> None:
+    there = at_home(one)
     if _pid(one) is not None:
         raise Problem(
             said(
-                f"Parcours is already running in {one.home}. See `parcours status`, stop it with `parcours down`.",
-                f"Parcours tourne déjà dans {one.home}. Voir `parcours status` ; pour l'arrêter : `parcours down`.",
+                f"Parcours is already running in {one.home}. See `parcours status{there}`, stop it with `parcours down{there}`.",
+                f"Parcours tourne déjà dans {one.home}. Voir `parcours status{there}` ; pour l'arrêter : `parcours down{there}`.",
             )
         )
     command = [sys.executable, "-m", "services.command_line.main", "up", "--home", str(one.home)]
@@ -169,8 +171,8 @@ def _detach(one: Settings, port: int | None, policy_file: Path | None, projector
         if running(one).get("pid") == child.pid:
             api = running(one)["api"]
             ready = said(
-                f"Parcours is ready: facts to {api}/v1/events. Stop it with: parcours down",
-                f"Parcours est prêt : envoyez les faits à {api}/v1/events. Pour l'arrêter : parcours down",
+                f"Parcours is ready: facts to {api}/v1/events. Stop it with: parcours down{there}",
+                f"Parcours est prêt : envoyez les faits à {api}/v1/events. Pour l'arrêter : parcours down{there}",
             )
             out.print(ready, markup=False)
             run(_show_link(str(running(one)["api"]), str(running(one)["postgres"])))

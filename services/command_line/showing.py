@@ -240,6 +240,11 @@ def state_shown(name: str) -> str:
     return said(name, state_said("fr", name))
 
 
+def at_home(one: Settings) -> str:
+    """What a command that is advised needs behind it to be about this instance."""
+    return "" if one.home == settings().home else f" --home {one.home}"
+
+
 def here(home: Path | None, tenant: str | None = None) -> tuple[Settings, dict[str, Any]]:
     """The settings of an instance that runs; a word of warning where it knows nobody of an establishment. Raises `NotRunning`."""
     one = settings(home)
@@ -249,8 +254,8 @@ def here(home: Path | None, tenant: str | None = None) -> tuple[Settings, dict[s
     if not found:
         raise NotRunning(
             said(
-                f"Parcours is not running in {one.home}. Start it with: parcours up",
-                f"Parcours ne tourne pas dans {one.home}. Pour démarrer : parcours up",
+                f"Parcours is not running in {one.home}. Start it with: parcours up{at_home(one)}",
+                f"Parcours ne tourne pas dans {one.home}. Pour démarrer : parcours up{at_home(one)}",
             )
         )
     if tenant is not None:

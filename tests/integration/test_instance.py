@@ -274,6 +274,9 @@ def test_a_file_without_one_fact_is_not_published_into_a_log_that_is_kept_for_ev
     file = write(tmp_path / "noise.jsonl", [b"{", b"nothing"])
 
     assert "not one of its 2 lines is a JSON object" in person.says("publish", str(file), code=1)
+    mixed = write(tmp_path / "mixed.jsonl", [*lines(worked("A").of("mixed")), b'{"specversion": "1.0"}'])
+    told = person.says("publish", str(mixed), code=1)  # what is good is published, what is not is said
+    assert "1 fact published, 1 line that will be parked" in told
 
 
 def test_after_an_upgrade_up_makes_the_tables_anew_and_they_are_the_same(tmp_path: Path) -> None:

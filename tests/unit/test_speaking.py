@@ -73,8 +73,8 @@ def test_a_command_speaks_as_its_session_does() -> None:
     french, english = spoken("status", "--home", "/nowhere", LANG="fr_FR.UTF-8"), spoken("status", "--home", "/nowhere")
 
     assert (french.returncode, english.returncode) == (3, 3)
-    assert french.stderr == "Parcours ne tourne pas dans /nowhere. Pour démarrer : parcours up\n"
-    assert english.stderr == "Parcours is not running in /nowhere. Start it with: parcours up\n"
+    assert french.stderr == "Parcours ne tourne pas dans /nowhere. Pour démarrer : parcours up --home /nowhere\n"
+    assert english.stderr == "Parcours is not running in /nowhere. Start it with: parcours up --home /nowhere\n"
 
 
 def test_the_doctor_and_the_help_speak_french() -> None:
